@@ -1,0 +1,3 @@
+module cluster/tools
+
+go 1.24
