@@ -17,6 +17,37 @@ misuse() { # wrong arguments, which is not the same as a failure
 # Prints the comment at the head of the calling script: its manual.
 manual() { sed -n '2,/^[^#]/{/^#/!d;s/^# \{0,1\}//;p;}' "$0"; }
 
+ELSEWHERE="without root or Linux, try the cache itself: rauthy-agent dev --nodes 3"
+
+require_linux_root() {
+  if [ "$(uname -s)" != Linux ] || [ "$(id -u)" != 0 ]; then
+    die "a real cluster needs Linux and root; $ELSEWHERE"
+  fi
+}
+
+# Root's PATH often lacks the folders of Go (sudo) and of system programs (su).
+find_go() {
+  local d
+  command -v go >/dev/null && return
+  for d in /usr/local/go/bin /usr/lib/go-1.2[4-9]/bin; do
+    if [ -x "$d/go" ]; then PATH=$d:$PATH; fi
+  done
+}
+case ":$PATH:" in *:/usr/sbin:*) ;; *) PATH=$PATH:/usr/sbin:/sbin ;; esac
+find_go
+
+# The folder of the CNI plugins: Debian's, or the one that all others use.
+cni_dir() {
+  local d
+  for d in /usr/lib/cni /opt/cni/bin; do
+    if [ -x "$d/ptp" ] && [ -x "$d/host-local" ] && [ -x "$d/portmap" ]; then
+      echo "$d"
+      return
+    fi
+  done
+  return 1
+}
+
 need_go() {
   command -v go >/dev/null || die "Go is missing; run $CLUSTER_DIR/prereqs"
 }

@@ -1,0 +1,185 @@
+//! Entries, and the part of the log that is still held.
+//!
+//! `[base] [base+1 … last]`: what lies at or before the base has been applied and forgotten. The ring is bounded
+//! in bytes; a follower that needs something from before the base learns anew from a snapshot.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::config::Configuration;
+use crate::types::{Index, LogTime, Term};
+
+/// One entry of the log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// The term of the leader that appended it.
+    pub term: Term,
+    /// Its position.
+    pub index: Index,
+    /// The log's time when it was appended; never decreases.
+    pub time: LogTime,
+    /// What it does.
+    pub payload: Payload,
+}
+
+/// What an entry does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Payload {
+    /// Nothing: a leader's first entry.
+    Noop,
+    /// Puts a configuration in force.
+    Configuration(Arc<Configuration>),
+    /// Stores a value.
+    Put {
+        /// Which cache.
+        cache: Arc<str>,
+        /// Under which key.
+        key: Bytes,
+        /// The value.
+        value: Bytes,
+        /// When it ends.
+        expires_at: Option<LogTime>,
+    },
+    /// Removes a key.
+    Delete {
+        /// From which cache.
+        cache: Arc<str>,
+        /// Which key.
+        key: Bytes,
+    },
+    /// Removes a value that has ended, if it is still the one of this version.
+    Expire {
+        /// From which cache.
+        cache: Arc<str>,
+        /// Which key.
+        key: Bytes,
+        /// Index of the entry that wrote it.
+        version: Index,
+    },
+}
+
+impl Entry {
+    /// Bytes that it takes in memory, roughly.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        const FIXED: usize = 96;
+        FIXED
+            + match &self.payload {
+                Payload::Noop => 0,
+                Payload::Configuration(c) => c.size(),
+                Payload::Put { cache, key, value, .. } => cache.len() + key.len() + value.len(),
+                Payload::Delete { cache, key } | Payload::Expire { cache, key, .. } => cache.len() + key.len(),
+            }
+    }
+}
+
+/// The part of the log that is held.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    base_index: Index,
+    base_term: Term,
+    base_time: LogTime,
+    entries: VecDeque<Arc<Entry>>,
+    bytes: usize,
+}
+
+impl Log {
+    /// A log that continues from a snapshot.
+    #[must_use]
+    pub fn after(index: Index, term: Term, time: LogTime) -> Self {
+        Self { base_index: index, base_term: term, base_time: time, ..Self::default() }
+    }
+
+    /// Last position forgotten.
+    #[must_use]
+    pub fn base_index(&self) -> Index {
+        self.base_index
+    }
+
+    /// Last position.
+    #[must_use]
+    pub fn last_index(&self) -> Index {
+        self.base_index + self.entries.len() as Index
+    }
+
+    /// Term of the last entry.
+    #[must_use]
+    pub fn last_term(&self) -> Term {
+        self.entries.back().map_or(self.base_term, |e| e.term)
+    }
+
+    /// Time of the last entry.
+    #[must_use]
+    pub fn last_time(&self) -> LogTime {
+        self.entries.back().map_or(self.base_time, |e| e.time)
+    }
+
+    /// Bytes held.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Term of the entry at `index`; `None` if it is forgotten or not there yet.
+    #[must_use]
+    pub fn term_at(&self, index: Index) -> Option<Term> {
+        if index == self.base_index { Some(self.base_term) } else { self.get(index).map(|e| e.term) }
+    }
+
+    /// Time of the entry at `index`.
+    #[must_use]
+    pub fn time_at(&self, index: Index) -> Option<LogTime> {
+        if index == self.base_index { Some(self.base_time) } else { self.get(index).map(|e| e.time) }
+    }
+
+    /// The entry at `index`.
+    #[must_use]
+    pub fn get(&self, index: Index) -> Option<&Arc<Entry>> {
+        let at = index.checked_sub(self.base_index + 1)?;
+        self.entries.get(usize::try_from(at).ok()?)
+    }
+
+    /// Adds an entry; its index must be the next one.
+    pub fn push(&mut self, entry: Arc<Entry>) {
+        debug_assert_eq!(entry.index, self.last_index() + 1);
+        self.bytes += entry.size();
+        self.entries.push_back(entry);
+    }
+
+    /// Removes the entries after `index`.
+    pub fn truncate(&mut self, index: Index) {
+        while self.last_index() > index {
+            let Some(entry) = self.entries.pop_back() else { return };
+            self.bytes -= entry.size();
+        }
+    }
+
+    /// Entries from `from` on, at most `bytes` of them but at least one.
+    #[must_use]
+    pub fn slice(&self, from: Index, bytes: usize) -> Vec<Arc<Entry>> {
+        let Some(at) = from.checked_sub(self.base_index + 1).and_then(|at| usize::try_from(at).ok()) else {
+            return Vec::new();
+        };
+        let mut size = 0;
+        let mut out = Vec::new();
+        for entry in self.entries.iter().skip(at) {
+            size += entry.size();
+            if size > bytes && !out.is_empty() {
+                break;
+            }
+            out.push(entry.clone());
+        }
+        out
+    }
+
+    /// Forgets entries from the front, none after `keep_after`, until no more than `limit` bytes are held.
+    pub fn compact(&mut self, limit: usize, keep_after: Index) {
+        while self.bytes > limit && self.base_index < keep_after {
+            let Some(entry) = self.entries.pop_front() else { return };
+            self.bytes -= entry.size();
+            (self.base_index, self.base_term, self.base_time) = (entry.index, entry.term, entry.time);
+        }
+    }
+}
