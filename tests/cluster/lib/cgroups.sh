@@ -1,0 +1,124 @@
+# The cluster's cgroups, version 1 or 2. Both get the same tree:
+#
+#   cluster.PID/hub        the control plane
+#   cluster.PID/nodeN      a node: the root of its cgroup namespace
+#
+# Version 1: one such tree in each hierarchy, below the cgroup of the caller, so
+# that the caller's limits hold. Version 2: below the root, because a cgroup that
+# holds processes (as the caller's does) cannot hand controllers down.
+# shellcheck shell=bash
+
+cgroup_version() {
+  case $(stat -fc %T /sys/fs/cgroup) in
+    cgroup2fs) echo 2 ;;
+    *) echo 1 ;;
+  esac
+}
+
+# Version 1: prints "CONTROLLERS FOLDER" of this process for each hierarchy. The
+# folder is not simply path below mount point: in a container the mount may begin
+# lower in the tree.
+v1_own() {
+  local names path root mount
+  while IFS=: read -r _ names path; do
+    case $names in '' | name=*) continue ;; esac
+    read -r root mount < <(awk -v want="${names%%,*}" '{
+      for (i = 7; i < NF && $i != "-"; i++);
+      if ($(i + 1) == "cgroup" && index("," $(i + 3) ",", "," want ",")) { print $4, $5; exit }
+    }' /proc/self/mountinfo) || continue
+    [ "$root" = / ] || path=${path#"$root"}
+    [ -d "$mount$path" ] || path=
+    path=$mount$path
+    echo "$names ${path%/}"
+  done </proc/self/cgroup
+}
+
+# make_cgroups NAME NODES: makes the tree, and lists its tops in $STATE/cgroups.
+# They are listed before they are made: an interruption cannot hide one.
+make_cgroups() {
+  local name=$1 nodes=$2 names dir n
+  if [ "$(cgroup_version)" = 2 ]; then
+    dir=/sys/fs/cgroup/$name
+    echo "all $dir" >"$STATE/cgroups"
+    v2_delegate /sys/fs/cgroup
+    mkdir "$dir" "$dir/hub"
+    v2_delegate "$dir"
+    for n in $(seq "$nodes"); do mkdir "$dir/node$n"; done
+    return
+  fi
+  v1_own | while read -r names dir; do
+    dir=$dir/$name
+    echo "$names $dir" >>"$STATE/cgroups"
+    mkdir "$dir"
+    v1_cpuset "$dir"
+    for n in hub $(seq -f node%g "$nodes"); do
+      mkdir "$dir/$n"
+      v1_cpuset "$dir/$n"
+    done
+  done
+  [ -s "$STATE/cgroups" ] || die "no cgroup hierarchy was found"
+}
+
+v1_cpuset() { # no task can join while these two are empty
+  local f
+  for f in cpuset.cpus cpuset.mems; do
+    if [ -e "$1/$f" ]; then cat "${1%/*}/$f" >"$1/$f"; fi
+  done
+}
+
+v2_delegate() { # FOLDER: hand all that pods need to the cgroups below it
+  local c
+  for c in cpuset cpu io memory hugetlb pids; do
+    grep -qw $c "$1/cgroup.controllers" || continue
+    echo "+$c" 2>/dev/null >"$1/cgroup.subtree_control" ||
+      die "cgroup v2: $1 cannot hand down $c; in a container start that with --cgroupns=host"
+  done
+  for c in cpu memory pids; do
+    grep -qw $c "$1/cgroup.subtree_control" || die "cgroup v2: there is no $c controller in $1"
+  done
+}
+
+join_cgroup() { # hub | nodeN: moves the calling shell
+  local dir
+  while read -r _ dir; do echo 0 >"$dir/$1/cgroup.procs"; done <"$STATE/cgroups"
+}
+
+# After a node's crash its dead pods' cgroups are still there; each would cost
+# the new kubelet three seconds.
+empty_cgroup() { # nodeN
+  local dir
+  while read -r _ dir; do
+    find "$dir/$1" -mindepth 1 -depth -type d -exec rmdir {} + 2>/dev/null || true
+  done <"$STATE/cgroups"
+}
+
+remove_cgroups() { # true when none is left
+  local dir left=0
+  [ -e "$STATE/cgroups" ] || return 0
+  while read -r _ dir; do
+    [ ! -d "$dir" ] || find "$dir" -depth -type d -exec rmdir {} + 2>/dev/null || left=1
+  done <"$STATE/cgroups"
+  return $left
+}
+
+# Inside a node, at the root of its cgroup namespace: the hierarchies, mounted
+# anew, so that its programs see that root and nothing above it.
+mount_cgroups() {
+  local names name
+  if [ "$(cut -d' ' -f1 "$STATE/cgroups")" = all ]; then
+    mount -t cgroup2 cgroup2 /sys/fs/cgroup
+    # Only a cgroup without processes of its own can hand controllers down.
+    mkdir -p /sys/fs/cgroup/init
+    echo 0 >/sys/fs/cgroup/init/cgroup.procs
+    v2_delegate /sys/fs/cgroup
+    return
+  fi
+  mount -t tmpfs tmpfs /sys/fs/cgroup
+  while read -r names _; do
+    mkdir "/sys/fs/cgroup/$names"
+    mount -t cgroup -o "$names" cgroup "/sys/fs/cgroup/$names"
+    case $names in *,*) # the single names are links to the joint mount
+      for name in ${names//,/ }; do ln -s "$names" "/sys/fs/cgroup/$name"; done ;;
+    esac
+  done <"$STATE/cgroups"
+}

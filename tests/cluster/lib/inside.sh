@@ -1,0 +1,33 @@
+# Shared by what runs inside: hub.sh, node.sh, node-start.sh.
+# shellcheck shell=bash
+set -euo pipefail
+# shellcheck source=/dev/null
+. "$STATE/env"
+for part in common net cgroups; do . "$STATE/lib/$part.sh"; done
+PKI=$STATE/pki
+
+# keep NAME CMD...: runs it, and again when it ends, as a real machine's init does.
+keep() {
+  local name=$1 rc
+  shift
+  while :; do
+    rc=0
+    "$@" >>"$STATE/log/$name.log" 2>&1 || rc=$?
+    echo "$(date +%T) $name ended with $rc and is started again" >>"$STATE/log/restarts.log"
+    sleep 1
+  done &
+}
+
+# The machine's /run, /var/lib and /var/log stay as they are, unseen in here.
+# Nothing is ever made in them, and no cluster can trip over another's folders.
+hide_machine() {
+  local d
+  mount -t proc proc /proc
+  for d in /run /var/lib /var/log; do mount -t tmpfs -o mode=755 tmpfs $d; done
+}
+
+# A bash that is process 1 reaps what is orphaned to it while it waits.
+stay() {
+  trap 'exit 0' TERM INT
+  while :; do wait -n || sleep 0.2; done
+}
