@@ -1,0 +1,1 @@
+//! What one agent is told by its environment and flags.

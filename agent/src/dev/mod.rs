@@ -1,0 +1,1 @@
+//! `rauthy-agent dev`.

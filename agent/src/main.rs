@@ -1,0 +1,3 @@
+//! `rauthy-agent`: the daemon and its tools.
+
+fn main() {}

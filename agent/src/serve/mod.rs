@@ -1,0 +1,1 @@
+//! What an application and the cluster ask of an agent.

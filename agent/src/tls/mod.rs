@@ -1,0 +1,1 @@
+//! Certificates that are read again when their files change.
