@@ -21,7 +21,7 @@ cgroup_version() {
 v1_own() {
   local names path root mount
   while IFS=: read -r _ names path; do
-    case $names in '' | name=*) continue ;; esac
+    case $names in '' | name=[!s]*) continue ;; esac # name=systemd: containerd's shim looks for it
     read -r root mount < <(awk -v want="${names%%,*}" '{
       for (i = 7; i < NF && $i != "-"; i++);
       if ($(i + 1) == "cgroup" && index("," $(i + 3) ",", "," want ",")) { print $4, $5; exit }
@@ -104,7 +104,7 @@ remove_cgroups() { # true when none is left
 # Inside a node, at the root of its cgroup namespace: the hierarchies, mounted
 # anew, so that its programs see that root and nothing above it.
 mount_cgroups() {
-  local names name
+  local names name dir
   if [ "$(cut -d' ' -f1 "$STATE/cgroups")" = all ]; then
     mount -t cgroup2 cgroup2 /sys/fs/cgroup
     # Only a cgroup without processes of its own can hand controllers down.
@@ -115,8 +115,12 @@ mount_cgroups() {
   fi
   mount -t tmpfs tmpfs /sys/fs/cgroup
   while read -r names _; do
-    mkdir "/sys/fs/cgroup/$names"
-    mount -t cgroup -o "$names" cgroup "/sys/fs/cgroup/$names"
+    dir=/sys/fs/cgroup/${names#name=}
+    mkdir "$dir"
+    case $names in
+      name=*) mount -t cgroup -o "none,$names" cgroup "$dir" ;;
+      *) mount -t cgroup -o "$names" cgroup "$dir" ;;
+    esac
     case $names in *,*) # the single names are links to the joint mount
       for name in ${names//,/ }; do ln -s "$names" "/sys/fs/cgroup/$name"; done ;;
     esac

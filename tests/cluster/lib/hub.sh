@@ -7,11 +7,21 @@ hostname control-plane
 join_cgroup hub
 hide_machine
 
+# `up` writes down who we are; without that nobody could ever end us.
+for _ in $(seq 200); do
+  if [ -s "$STATE/init" ]; then break; fi
+  sleep 0.05
+done
+[ -s "$STATE/init" ]
+
 ip link set lo up
 ip link add br0 type bridge
 ip addr add "$HUB_IP/24" dev br0
 ip link set br0 up
 sysctl -qw net.ipv4.ip_forward=1
+# Where the machine has br_netfilter (Docker loads it) what nodes say to each other
+# would pass the rules of this namespace too.
+sysctl -qw net.bridge.bridge-nf-call-iptables=0 2>/dev/null || true
 route_pods # so that the API server reaches webhooks, and `cluster run` the pods
 
 # Durability is not what is tested here, and an fsync costs the machine's disk.
@@ -50,6 +60,7 @@ keep kube-controller-manager kube-controller-manager --kubeconfig "$PKI/kube-con
   --authorization-kubeconfig "$PKI/kube-controller-manager.conf" \
   --service-account-private-key-file "$PKI/sa.key" --root-ca-file "$PKI/ca.crt" \
   --cluster-signing-cert-file "$PKI/ca.crt" --cluster-signing-key-file "$PKI/ca.key" \
+  --flex-volume-plugin-dir "$STATE/volume-plugins" \
   --use-service-account-credentials --leader-elect=false --node-monitor-grace-period $grace --profiling=false
 keep kube-scheduler kube-scheduler --kubeconfig "$PKI/kube-scheduler.conf" \
   --authentication-kubeconfig "$PKI/kube-scheduler.conf" \
@@ -72,4 +83,10 @@ cat >"$STATE/Corefile" <<END
 }
 END
 keep coredns coredns -conf "$STATE/Corefile"
+
+# For `cluster run`: Services by their own address from here too. kube-proxy wants
+# to be on some node; it waits for node1 and takes little more from it than the name.
+proxy_config node1 >"$STATE/proxy.yaml"
+ip route add "$SERVICE_NET" dev br0 src "$HUB_IP" # no packet takes it: kube-proxy readdresses them before
+keep kube-proxy kube-proxy --config "$STATE/proxy.yaml"
 stay

@@ -26,6 +26,23 @@ hide_machine() {
   for d in /run /var/lib /var/log; do mount -t tmpfs -o mode=755 tmpfs $d; done
 }
 
+# The zeros leave the conntrack limits alone, which belong to the whole machine.
+proxy_config() { # NODE
+  cat <<END
+apiVersion: kubeproxy.config.k8s.io/v1alpha1
+kind: KubeProxyConfiguration
+clientConnection: {kubeconfig: $PKI/kube-proxy.conf}
+mode: $PROXY_MODE
+hostnameOverride: $1
+clusterCIDR: $POD_NET
+detectLocalMode: ClusterCIDR
+oomScoreAdj: 0
+conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}
+healthzBindAddress: 127.0.0.1:10256
+metricsBindAddress: 127.0.0.1:10249
+END
+}
+
 # A bash that is process 1 reaps what is orphaned to it while it waits.
 stay() {
   trap 'exit 0' TERM INT

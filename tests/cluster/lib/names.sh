@@ -4,6 +4,6 @@
 set -euo pipefail
 dir=$(dirname "$0")
 for f in resolv.conf nsswitch.conf; do
-  if [ -e "/etc/$f" ]; then mount --bind "$dir/$f" "$(readlink -f "/etc/$f")"; fi
+  if [ -e "/etc/$f" ]; then mount -n --bind "$dir/$f" "$(readlink -f "/etc/$f")"; fi
 done
 exec "$@"

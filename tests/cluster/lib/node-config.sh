@@ -68,17 +68,4 @@ syncFrequency: 1m
 maxPods: 110
 END
 
-# The zeros leave the conntrack limits alone, which belong to the whole machine.
-cat >"$D/proxy.yaml" <<END
-apiVersion: kubeproxy.config.k8s.io/v1alpha1
-kind: KubeProxyConfiguration
-clientConnection: {kubeconfig: $PKI/kube-proxy.conf}
-mode: $PROXY_MODE
-hostnameOverride: node$N
-clusterCIDR: $POD_NET
-detectLocalMode: ClusterCIDR
-oomScoreAdj: 0
-conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}
-healthzBindAddress: 127.0.0.1:10256
-metricsBindAddress: 127.0.0.1:10249
-END
+proxy_config "node$N" >"$D/proxy.yaml"

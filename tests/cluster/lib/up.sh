@@ -29,6 +29,7 @@ up() {
   local n
   for n in $(seq "$NODES"); do start_node "$n"; done
   for n in $(seq "$NODES"); do wait_for 120 "node$n is Ready" node_usable "$n"; done
+  touch "$STATE/complete"
   trap - EXIT INT TERM HUP
   say "up with $NODES nodes; try: $HERE/cluster run kubectl get nodes"
 }
