@@ -1,1 +1,19 @@
-//! rauthy-probe
+//! A small application for the tests. It runs as the application of a `RauthyCluster`, talks to the agent in its own
+//! pod over the agent's socket as any application would, and serves what it was told over HTTP:
+//!
+//! ```text
+//! GET  /health
+//! POST /put?cache=&key=&value=[&ack=leader][&deadline_ms=]     → Answer
+//! POST /delete?cache=&key=                                     → Answer
+//! GET  /get?cache=&key=                                        → Answer
+//! GET  /get-all?cache=&prefix=&from=&count=                    → Vec<Answer>, of prefix-from … in this order
+//! POST /fill?cache=&prefix=&count=&size=                       → the number of values stored
+//! POST /writer/start?cache=&prefix=&keys=                      write until it is told to stop
+//! POST /writer/stop                                            → the history, `Vec<Operation>`
+//! ```
+
+pub mod history;
+pub mod serve;
+pub mod writer;
+
+pub use history::{Answer, Operation, Outcome};
