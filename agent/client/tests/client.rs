@@ -1,4 +1,5 @@
 //! The client against a small server on a real socket: what it sends, and what it makes of the answers.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
