@@ -57,7 +57,7 @@ content_key() {
   local dir=$1
   shift
   (
-    cd "$dir"
+    cd "$dir" || exit
     {
       go version
       for f in $(find . -type f -print | LC_ALL=C sort); do

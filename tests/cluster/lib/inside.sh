@@ -3,6 +3,8 @@
 set -euo pipefail
 # shellcheck source=/dev/null
 . "$STATE/env"
+# shellcheck source=/dev/null
+. "$STATE/settings"
 for part in common net cgroups; do . "$STATE/lib/$part.sh"; done
 PKI=$STATE/pki
 
@@ -17,6 +19,9 @@ keep() {
     sleep 1
   done &
 }
+
+# -n: without it, mount makes a folder of its own in the machine's /run.
+mount() { command mount -n "$@"; }
 
 # The machine's /run, /var/lib and /var/log stay as they are, unseen in here.
 # Nothing is ever made in them, and no cluster can trip over another's folders.

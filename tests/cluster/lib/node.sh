@@ -12,7 +12,7 @@ fi
 cd /
 hostname "node$N"
 hide_machine
-umount -R /sys/fs/cgroup # or the kubelet finds each hierarchy twice
+umount -n -R /sys/fs/cgroup # or the kubelet finds each hierarchy twice
 mount -t sysfs sysfs /sys # the interfaces of this network namespace, not the machine's
 mount_cgroups
 

@@ -13,14 +13,18 @@ settle_state() {
   # The path of a Unix socket has 107 bytes at most.
   [ ${#STATE} -le 80 ] || die "STATE=$STATE is too long a path; at most 80 bytes"
   export STATE
-  if [ -e "$STATE/env" ]; then
-    # shellcheck source=/dev/null
-    . "$STATE/env"
-  fi
 }
 
-# What tells a process from a later one with the same pid: its start, and the boot.
-birth() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20 && cat /proc/sys/kernel/random/boot_id; }
+# What tells a process from a later one with the same pid: its start, and the
+# boot. Nothing for one that is dead, be it reaped or not.
+birth() {
+  local stat
+  stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 0
+  # After the name in brackets: state, ..., start as the 20th field.
+  # shellcheck disable=SC2086
+  set -- ${stat##*) }
+  case $1 in [ZXx]) ;; *) echo "${20} $(cat /proc/sys/kernel/random/boot_id)" ;; esac
+}
 
 # The file "init" holds the pids of unshare and of its child, the cluster's first
 # process, and the birth of both.
@@ -28,12 +32,17 @@ alive() {
   local outer init was
   [ -s "$STATE/init" ] || return 1
   { read -r outer init && was=$(cat); } <"$STATE/init"
-  [ "$was" = "$(birth "$outer"; birth "$init")" ] || return 1
+  [ "$(wc -l <"$STATE/init")" = 3 ] || return 1
+  [ "$was" = "$(birth "$outer" && birth "$init")" ] || return 1
   # shellcheck disable=SC2034
   OUTER=$outer INIT=$init
 }
 
-need_up() { alive || die "the cluster is not up ($STATE); run: $HERE/cluster up"; }
+need_up() {
+  alive || die "the cluster is not up ($STATE); run: $HERE/cluster up"
+  # shellcheck source=/dev/null
+  . "$STATE/env" # NODES and BIN
+}
 
 # Everything of the hub but its cgroup.
 inside_all() { nsenter -t "$INIT" -m -n -p -u -i -- "$@"; }
@@ -86,7 +95,7 @@ tear_down() {
   # A cgroup can be removed when the kernel has let go of its last task.
   for n in $(seq 200); do
     remove_cgroups && break
-    [ "$n" != 200 ] || say "cgroups are left: $(find $(cut -d' ' -f2 "$STATE/cgroups") -maxdepth 0 2>/dev/null | tr '\n' ' ')"
+    [ "$n" != 200 ] || say "some cgroups are left: $(tr '\n' ' ' <"$STATE/cgroups")"
     sleep 0.05
   done
   rm -rf --one-file-system "$STATE"

@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 
 up() {
-  local nodes=${1:-3}
+  local nodes=${1:-3} bin n
   [ $# -le 1 ] || misuse "up takes one number"
   case $nodes in [1-9]) ;; *) misuse "$nodes is not a number of nodes from 1 to $MAX_NODES" ;; esac
   PROXY_MODE=${PROXY_MODE:-nftables} NETPOL=${NETPOL:-1} FAST_NODE_FAILURE=${FAST_NODE_FAILURE:-0}
@@ -10,23 +10,23 @@ up() {
   case $NETPOL$FAST_NODE_FAILURE in [01][01]) ;; *) misuse "NETPOL and FAST_NODE_FAILURE are 0 or 1" ;; esac
   already_up "$nodes" && return
   "$HERE/prereqs"
-  BIN=$("$HERE/build")
-  case $BIN/ in /run/* | /var/lib/* | /var/log/*) die "the cache $BIN cannot be seen by the nodes; set XDG_CACHE_HOME" ;; esac
-  touch "$BIN" # in use: `build` removes what was not for a month
+  bin=$("$HERE/build")
+  case $bin/ in /run/* | /var/lib/* | /var/log/*) die "the nodes do not see the cache $bin; set XDG_CACHE_HOME" ;; esac
+  touch "$bin" # in use: `build` removes what was not for a month
 
   lock
   already_up "$nodes" && return
   clear_remains
+  exec 6>&2 # a signal may come while stderr is elsewhere
   trap 'undo $?' EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM HUP
   touch "$STATE/.cluster"
-  NODES=$nodes
+  NODES=$nodes BIN=$bin
   prepare
   spawn
   wait_for 90 "the API server answers" kube get --raw /readyz
   { cat "$STATE/lib/system.yaml" && volumes; } | kube apply -f - >/dev/null
-  local n
   for n in $(seq "$NODES"); do start_node "$n"; done
   for n in $(seq "$NODES"); do wait_for 120 "node$n is Ready" node_usable "$n"; done
   touch "$STATE/complete"
@@ -35,9 +35,9 @@ up() {
 }
 
 already_up() {
-  alive || return 1
+  alive && [ -e "$STATE/complete" ] || return 1
+  need_up
   [ "$NODES" = "$1" ] || die "already up, with $NODES nodes instead of $1; run down first"
-  [ -e "$STATE/complete" ] || return 1
   say "already up with $NODES nodes ($STATE)"
 }
 
@@ -54,6 +54,7 @@ clear_remains() {
 # An interruption leaves nothing. A failure leaves its logs, until the next up or down.
 undo() {
   trap '' INT TERM HUP
+  exec 2>&6
   if [ "$1" -ge 130 ]; then
     say "interrupted, removing all"
     tear_down
@@ -72,7 +73,8 @@ prepare() {
   chmod 700 "$STATE"
   mkdir -p "$STATE/log" "$STATE/lib"
   cp "$HERE"/lib/* "$HERE/manifests/system.yaml" "$STATE/lib/"
-  for n in NODES BIN PROXY_MODE NETPOL FAST_NODE_FAILURE; do printf '%s=%q\n' "$n" "${!n}"; done >"$STATE/env"
+  printf 'NODES=%q BIN=%q\n' "$NODES" "$BIN" >"$STATE/env"
+  printf 'PROXY_MODE=%s NETPOL=%s FAST_NODE_FAILURE=%s\n' "$PROXY_MODE" "$NETPOL" "$FAST_NODE_FAILURE" >"$STATE/settings"
   for n in $(seq "$NODES"); do addresses+=("node$n=$(node_ip "$n")"); done
   "$BIN/kubebox" pki -dir "$STATE/pki" -hub "$HUB_IP" -service "$API_SERVICE_IP" "${addresses[@]}"
   make_cgroups "cluster.$$" "$NODES"
@@ -113,13 +115,16 @@ start_node() {
   (
     close_files
     clean_env NODE="$1" PATH="$BIN/bin:$BIN/cli:$BIN:$PATH_INSIDE" HOME=/nonexistent \
-      nsenter -t "$INIT" -m -n -p -u -i -- bash "$STATE/lib/node-start.sh"
+      nsenter -t "${INIT:?}" -m -n -p -u -i -- bash "$STATE/lib/node-start.sh"
   )
 }
 
-# Ready, and the controller manager has taken the taint of a new node away:
-# before that all pods would land on the first node that lost it.
+# Ready, and the controller manager has taken the taint of a new node away: before
+# that all pods would land on the first node that lost it. And its kubelet answers:
+# a node that crashed is called Ready for 50 s more.
 node_usable() {
+  [ -e "$STATE/node$1/ready" ] || return 1
+  [ "$(kube get --raw "/api/v1/nodes/node$1/proxy/healthz" 2>/dev/null)" = ok ] || return 1
   [ "$(kube get node "node$1" -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}{.spec.taints}' 2>/dev/null)" = True ]
 }
 
