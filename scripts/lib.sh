@@ -74,7 +74,8 @@ follow() {
   wait "$pid" || code=$?
   if [ $code != 0 ]; then
     tail -n 40 "$log" >&2
-    die "$what failed (all of it: $log)"
+    say "$what failed (all of it: $log)"
+    return 1
   fi
   say "$what: done in $((SECONDS - start)) s"
 }

@@ -1,1 +1,17 @@
-//! rauthy-e2e
+//! What the tests on a real Kubernetes share. They run by `make e2e` (scripts/e2e), which starts the cluster of
+//! tests/cluster, loads the images and calls the test programs inside the cluster's network.
+//!
+//! * [`scene`]: a namespace with a `RauthyCluster` · [`wait`]: wait for a condition, with a deadline
+//! * [`tools`]: kubectl and helm · [`app`]: the probe, the application in the pods · [`dns`]: what is cached
+//! * [`freeze`]: stop an agent as a hanging machine would
+
+pub mod app;
+pub mod dns;
+pub mod freeze;
+pub mod scene;
+pub mod tools;
+pub mod wait;
+
+pub use app::App;
+pub use scene::{Scene, play};
+pub use wait::{eventually, lasts};

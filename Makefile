@@ -1,0 +1,47 @@
+# Thin: what a target does stands in scripts/.
+.DEFAULT_GOAL := help
+.PHONY: help run status kubectl helm stop image test e2e lint fmt generate
+MAKEFLAGS += --no-print-directory
+
+help: ## this list
+	@echo 'Rauthy on Kubernetes: the operator, the agent, their tests.  make TARGET'
+	@echo
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo '  make run CONTEXT=name [IMAGE=registry/image:tag]   on a Kubernetes of yours'
+	@echo '  cargo run -p rauthy-agent -- dev --nodes 3         without Kubernetes'
+
+run: ## a RauthyCluster with three members on a Kubernetes of its own, in this machine
+	@scripts/run
+
+status: ## how the cluster of `make run` is
+	@scripts/in status
+
+kubectl: ## kubectl there: make kubectl ARGS='get pods'
+	@scripts/in kubectl $(ARGS)
+
+helm: ## helm there: make helm ARGS='list -A'
+	@scripts/in helm $(ARGS)
+
+stop: ## end the cluster of `make run` and remove all of it
+	@scripts/stop
+
+image: ## both programs in one image: target/image/rauthy.tar (PROFILE=release to ship it)
+	@scripts/image
+
+test: ## everything: unit, property, simulator, processes, operator, e2e on a real Kubernetes
+	@scripts/test
+
+e2e: ## only the tests on a real Kubernetes (ONLY=part-of-a-name, KEEP=1 leaves it running)
+	@scripts/e2e
+
+lint: ## formatting, clippy, generated files, dependencies, chart, shell scripts
+	@scripts/lint
+
+fmt: ## format the sources
+	@cargo fmt --all
+
+generate: ## write the generated files anew
+	@scripts/generate
+
+export CONTEXT IMAGE PROFILE ONLY KEEP
