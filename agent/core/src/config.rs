@@ -103,8 +103,13 @@ impl Configuration {
     #[must_use]
     pub fn seated(&self) -> Vec<Incarnation> {
         let slots = self.slots();
-        let mut all: Vec<Incarnation> =
-            self.maps.iter().flat_map(|m| m.values()).filter(|who| slots.contains(&who.slot)).cloned().collect();
+        let mut all: Vec<Incarnation> = self
+            .maps
+            .iter()
+            .flat_map(|m| m.values())
+            .filter(|who| slots.contains(&who.slot))
+            .cloned()
+            .collect();
         all.sort();
         all.dedup();
         all
@@ -125,7 +130,8 @@ impl Configuration {
     /// Bytes that it takes, roughly.
     #[must_use]
     pub fn size(&self) -> usize {
-        64 * (self.maps.iter().map(BTreeMap::len).sum::<usize>() + self.lists.iter().map(Vec::len).sum::<usize>())
+        64 * (self.maps.iter().map(BTreeMap::len).sum::<usize>()
+            + self.lists.iter().map(Vec::len).sum::<usize>())
     }
 }
 
@@ -160,7 +166,10 @@ mod tests {
         new.insert(list[0].clone(), Incarnation { slot: list[0].clone(), boot: Boot(2) });
         let config = Configuration { lists: vec![list.clone()], maps: vec![old, new] };
         assert!(config.quorum(|who| who.slot != list[0]));
-        assert!(!config.quorum(|who| who.slot != list[1] && who.boot == Boot(1)), "no quorum under the new map");
+        assert!(
+            !config.quorum(|who| who.slot != list[1] && who.boot == Boot(1)),
+            "no quorum under the new map"
+        );
         assert_eq!(config.seated().len(), 4);
     }
 

@@ -70,7 +70,9 @@ impl Entry {
                 Payload::Noop => 0,
                 Payload::Configuration(c) => c.size(),
                 Payload::Put { cache, key, value, .. } => cache.len() + key.len() + value.len(),
-                Payload::Delete { cache, key } | Payload::Expire { cache, key, .. } => cache.len() + key.len(),
+                Payload::Delete { cache, key } | Payload::Expire { cache, key, .. } => {
+                    cache.len() + key.len()
+                }
             }
     }
 }

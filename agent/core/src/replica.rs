@@ -82,7 +82,8 @@ impl Replica {
             return Err(ReadRefusal::NoLease);
         }
         let latest = lease.latest_log_time(now);
-        let value = value.filter(|v| v.expires_at.is_none_or(|end| end > latest)).map(|v| (v.value, v.version));
+        let value =
+            value.filter(|v| v.expires_at.is_none_or(|end| end > latest)).map(|v| (v.value, v.version));
         Ok(Found { value, generation: lease.generation, term: lease.term })
     }
 

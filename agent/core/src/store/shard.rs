@@ -124,7 +124,11 @@ impl Shard {
     pub(crate) fn install(&mut self, copied: Copied) {
         *self = Self { applied: copied.applied, ..Self::default() };
         for r in copied.records {
-            self.insert(r.cache, r.key, Value { value: r.value, version: r.version, expires_at: r.expires_at });
+            self.insert(
+                r.cache,
+                r.key,
+                Value { value: r.value, version: r.version, expires_at: r.expires_at },
+            );
         }
     }
 

@@ -1,0 +1,216 @@
+//! What an incarnation holds once it is bound to a generation: term, vote, log, configurations.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use crate::api::Event;
+use crate::config::Configuration;
+use crate::log::{Entry, Log, Payload};
+use crate::node::leader::Leader;
+use crate::node::snapshot::Install;
+use crate::node::{Life, Node};
+use crate::replica::Lease;
+use crate::types::{Epoch, Generation, Incarnation, Index, LogTime, Span, Term, Time};
+
+#[derive(Debug)]
+pub(super) struct Bound {
+    pub(super) generation: Generation,
+    pub(super) founding_epoch: Epoch,
+    /// It has learned that something is committed in the generation (rule 3b, rule 8).
+    pub(super) active: bool,
+    pub(super) bound_at: Time,
+    pub(super) term: Term,
+    pub(super) voted_for: Option<Incarnation>,
+    pub(super) log: Log,
+    pub(super) commit: Index,
+    /// The configuration in force at the commit index, and every later one of the log. All of them must agree to
+    /// whatever is decided: that covers joint configurations and the entry that leaves one.
+    pub(super) configurations: VecDeque<(Index, Arc<Configuration>)>,
+    pub(super) part: Part,
+    /// Rule 6: when it last acked an Append; it neither votes nor campaigns until L later.
+    pub(super) acked_at: Option<Time>,
+    /// Rule 8: when it last had a sign of a leader of its generation.
+    pub(super) leader_sign_at: Time,
+    /// Rule 6: the end of the longest lease that it ever computed as a leader.
+    pub(super) own_lease_end: Time,
+    /// The newest log time echoed by a leader, and its own clock when it had asked for it (rule 10).
+    pub(super) echo: Option<(LogTime, Time)>,
+    /// A read lease that requires more than is applied yet.
+    pub(super) lease_to_come: Option<Lease>,
+    /// It confirmed a revocation in this term: no grant of it counts any more.
+    pub(super) revoked_in: Option<Term>,
+    pub(super) install: Option<Install>,
+    pub(super) was_seated: bool,
+}
+
+#[derive(Debug)]
+pub(super) enum Part {
+    Follower(Follower),
+    Candidate(Candidate),
+    Leader(Box<Leader>),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Follower {
+    pub(super) leader: Option<Incarnation>,
+    pub(super) election_at: Option<Time>,
+}
+
+#[derive(Debug)]
+pub(super) struct Candidate {
+    /// Still asking whether it should campaign (PreVote).
+    pub(super) pre: bool,
+    pub(super) votes: BTreeSet<Incarnation>,
+    pub(super) retry_at: Time,
+}
+
+impl Bound {
+    pub(super) fn new(generation: Generation, term: Term, founding_epoch: Epoch, now: Time) -> Self {
+        Self {
+            generation,
+            founding_epoch,
+            active: false,
+            bound_at: now,
+            term,
+            voted_for: None,
+            log: Log::default(),
+            commit: 0,
+            configurations: VecDeque::new(),
+            part: Part::Follower(Follower::default()),
+            acked_at: None,
+            leader_sign_at: now,
+            own_lease_end: Time(0),
+            echo: None,
+            lease_to_come: None,
+            revoked_in: None,
+            install: None,
+            was_seated: false,
+        }
+    }
+
+    /// The configuration that is newest in the log, committed or not.
+    pub(super) fn latest(&self) -> Option<&Arc<Configuration>> {
+        self.configurations.back().map(|(_, c)| c)
+    }
+
+    /// The one in force at the commit index.
+    pub(super) fn committed(&self) -> Option<&Arc<Configuration>> {
+        self.configurations.front().filter(|(index, _)| *index <= self.commit).map(|(_, c)| c)
+    }
+
+    /// Whether all configurations that count agree.
+    pub(super) fn quorum(&self, yes: impl Fn(&Incarnation) -> bool) -> bool {
+        !self.configurations.is_empty() && self.configurations.iter().all(|(_, c)| c.quorum(&yes))
+    }
+
+    /// What a quorum of all configurations that count has reached.
+    pub(super) fn reached<T: Ord + Copy + Default>(&self, of: impl Fn(&Incarnation) -> T) -> T {
+        self.configurations.iter().map(|(_, c)| c.reached(&of)).min().unwrap_or_default()
+    }
+
+    /// Everybody with a seat in any of them, once.
+    pub(super) fn seated(&self) -> BTreeSet<Incarnation> {
+        self.configurations.iter().flat_map(|(_, c)| c.seated()).collect()
+    }
+
+    pub(super) fn leader(&mut self) -> Option<&mut Leader> {
+        match &mut self.part {
+            Part::Leader(leader) => Some(leader),
+            _ => None,
+        }
+    }
+
+    pub(super) fn leader_ref(&self) -> Option<&Leader> {
+        match &self.part {
+            Part::Leader(leader) => Some(leader),
+            _ => None,
+        }
+    }
+
+    /// Appends to the log; a configuration counts from here on.
+    pub(super) fn push(&mut self, entry: Arc<Entry>) {
+        if let Payload::Configuration(c) = &entry.payload {
+            self.configurations.push_back((entry.index, c.clone()));
+        }
+        self.log.push(entry);
+    }
+
+    /// Drops what follows `index`; never anything committed.
+    pub(super) fn truncate(&mut self, index: Index) {
+        let index = index.max(self.commit);
+        self.log.truncate(index);
+        while self.configurations.back().is_some_and(|(at, _)| *at > index) {
+            self.configurations.pop_back();
+        }
+    }
+}
+
+impl Node {
+    pub(super) fn is_leader(&self) -> bool {
+        matches!(&self.life, Life::Bound(b) if matches!(b.part, Part::Leader(_)))
+    }
+
+    pub(super) fn bound(&mut self) -> Option<&mut Bound> {
+        match &mut self.life {
+            Life::Bound(bound) => Some(bound),
+            Life::Free(_) => None,
+        }
+    }
+
+    pub(super) fn bound_ref(&self) -> Option<&Bound> {
+        match &self.life {
+            Life::Bound(bound) => Some(bound),
+            Life::Free(_) => None,
+        }
+    }
+
+    pub(super) fn bound_deadline(&self, bound: &Bound) -> Time {
+        let part = match &bound.part {
+            Part::Follower(f) => f.election_at.unwrap_or(Time(u64::MAX)),
+            Part::Candidate(c) => c.retry_at,
+            Part::Leader(l) => l.next_heartbeat,
+        };
+        let forwards = self
+            .forwards
+            .is_empty()
+            .then_some(Time(u64::MAX))
+            .unwrap_or_else(|| bound.acked_at.map_or(self.now, |at| at + self.settings.lease));
+        part.min(self.invalidation(bound)).min(forwards).max(self.now + Span(1000))
+    }
+
+    /// Moves the commit index and applies what it covers.
+    pub(super) fn commit_to(&mut self, index: Index) {
+        let me = self.outbox.me.clone();
+        let Life::Bound(bound) = &mut self.life else { return };
+        while bound.commit < index {
+            let Some(entry) = bound.log.get(bound.commit + 1).cloned() else { break };
+            bound.commit = entry.index;
+            bound.active = true;
+            let existed = self.replica.store().apply(&entry);
+            if let Payload::Configuration(configuration) = &entry.payload {
+                while bound.configurations.get(1).is_some_and(|(at, _)| *at <= entry.index) {
+                    bound.configurations.pop_front();
+                }
+                bound.was_seated |= configuration.seats(&me);
+                self.outbox
+                    .event(Event::Configured { index: entry.index, configuration: configuration.clone() });
+            }
+            if let Part::Leader(leader) = &mut bound.part {
+                leader.committed(&entry, existed, &mut self.outbox);
+            }
+        }
+        let unseated = bound.was_seated
+            && bound.committed().is_some_and(|c| !c.seats(&me))
+            && bound.seated().iter().all(|s| *s != me);
+        if unseated {
+            self.wipe("its seat was given to another incarnation");
+        }
+    }
+
+    pub(super) fn compact(&mut self) {
+        let ring = self.settings.ring_bytes;
+        let Life::Bound(bound) = &mut self.life else { return };
+        let keep = bound.leader_ref().map_or(bound.commit, |l| l.keep_log_after(bound.commit));
+        bound.log.compact(ring, keep);
+    }
+}

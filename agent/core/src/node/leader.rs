@@ -1,0 +1,361 @@
+//! A leader: replication, commit, heartbeats, CheckQuorum.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::api::Event;
+use crate::log::{Entry, Payload};
+use crate::message::{Append, AppendReply, Body, Done, Grant, Refusal, Revoke};
+use crate::node::bound::{Follower, Part};
+use crate::node::handover::HandOver;
+use crate::node::outbox::Outbox;
+use crate::node::snapshot::Sending;
+use crate::node::writes::Waiting;
+use crate::node::{Life, Node};
+use crate::types::{Incarnation, Index, LogTime, Span, Term, Time};
+
+/// Bytes of entries in one Append, at most (one entry may be bigger).
+const APPEND_BYTES: usize = 1 << 20;
+
+#[derive(Debug)]
+pub(super) struct Leader {
+    /// Its first entry: nothing is served before it is committed.
+    pub(super) first_index: Index,
+    /// When it began to lead.
+    pub(super) since: Time,
+    pub(super) progress: BTreeMap<Incarnation, Progress>,
+    pub(super) next_heartbeat: Time,
+    pub(super) lease_end: Time,
+    /// The newest send time that a quorum has acked (CheckQuorum, rule 8).
+    pub(super) quorum_acked_at: Time,
+    /// Seen in a refusal: it lets its lease end and then steps down (rule 6).
+    pub(super) higher_term: Option<Term>,
+    pub(super) hand_over: Option<HandOver>,
+    pub(super) waiting: BTreeMap<Index, Waiting>,
+    /// Bytes appended and not yet committed.
+    pub(super) pending_bytes: usize,
+    /// The last Expire entry appended; no more are until it is committed.
+    pub(super) expired_to: Index,
+    log_time: (LogTime, Time),
+    pub(super) next_snapshot: u64,
+}
+
+/// What a leader knows of one incarnation.
+#[derive(Debug)]
+pub(super) struct Progress {
+    pub(super) matched: Index,
+    /// The next entry to send.
+    pub(super) next: Index,
+    /// (last index, bytes) of what is on its way.
+    inflight: Vec<(Index, usize)>,
+    /// Waits for an answer before it sends entries again.
+    probing: bool,
+    /// Refusals of what was sent before are about the same gap.
+    rewound_at: Time,
+    /// Greatest send time that it acked.
+    pub(super) acked_sent_at: Option<Time>,
+    /// When it last answered, on this clock.
+    pub(super) answered_at: Option<Time>,
+    /// The newest clock value that it sent.
+    clock: Option<Time>,
+    /// Commit index it was last told.
+    told_commit: Index,
+    /// On this leader's clock: any lease granted to it has ended by then.
+    pub(super) granted_until: Time,
+    pub(super) sending: Option<Sending>,
+}
+
+impl Progress {
+    pub(super) fn new(next: Index) -> Self {
+        Self {
+            matched: 0,
+            next,
+            inflight: Vec::new(),
+            probing: true,
+            rewound_at: Time(0),
+            acked_sent_at: None,
+            answered_at: None,
+            clock: None,
+            told_commit: 0,
+            granted_until: Time(0),
+            sending: None,
+        }
+    }
+
+    fn inflight_bytes(&self) -> usize {
+        self.inflight.iter().map(|(_, bytes)| bytes).sum()
+    }
+
+    /// After a snapshot, or a refusal: continue after `index`.
+    pub(super) fn continue_after(&mut self, index: Index, probing: bool) {
+        self.next = index + 1;
+        self.inflight.clear();
+        self.probing = probing;
+    }
+}
+
+impl Leader {
+    pub(super) fn acked_sent_at(&self, who: &Incarnation) -> Option<Time> {
+        self.progress.get(who)?.acked_sent_at
+    }
+
+    pub(super) fn hands_over(&self) -> bool {
+        self.hand_over.is_some()
+    }
+
+    /// It holds and grants no new lease in this term.
+    pub(super) fn renounced(&self) -> bool {
+        self.hand_over.is_some() || self.higher_term.is_some()
+    }
+
+    pub(super) fn log_now(&self, now: Time) -> LogTime {
+        self.log_time.0 + now.since(self.log_time.1)
+    }
+
+    pub(super) fn committed(&mut self, entry: &Entry, existed: bool, outbox: &mut Outbox) {
+        self.pending_bytes = self.pending_bytes.saturating_sub(entry.size());
+        if let Some(waiting) = self.waiting.remove(&entry.index) {
+            waiting.answer(Ok(Done { version: entry.index, existed }), outbox);
+        }
+    }
+
+    /// Answers everybody who waits: nobody knows whether their writes will stand.
+    pub(super) fn give_up_waiting(&mut self, outbox: &mut Outbox) {
+        for (_, waiting) in std::mem::take(&mut self.waiting) {
+            waiting.answer(Err(Refusal::UnknownOutcome), outbox);
+        }
+    }
+
+    /// A snapshot that is being sent needs the log from its base on.
+    pub(super) fn keep_log_after(&self, commit: Index) -> Index {
+        self.progress
+            .values()
+            .filter_map(|p| p.sending.as_ref().map(|s| s.base.index))
+            .min()
+            .map_or(commit, |base| base.min(commit))
+    }
+}
+
+impl Node {
+    /// Leads its generation in this term.
+    pub(super) fn lead(&mut self, term: Term) {
+        let log_time = (self.log_time_at_election(), self.now);
+        let now = self.now;
+        let me = self.outbox.me.clone();
+        let Life::Bound(bound) = &mut self.life else { return };
+        let next = bound.log.last_index() + 1;
+        // A founder's first entry is there already; any other leader begins with a no-op.
+        let founded = bound.log.last_index() == 1 && bound.log.last_term() == term;
+        let first_index = if founded { 1 } else { next };
+        let first_to_send = if founded { 1 } else { next };
+        let others: BTreeSet<Incarnation> = bound.seated().into_iter().filter(|who| *who != me).collect();
+        bound.part = Part::Leader(Box::new(Leader {
+            first_index,
+            since: now,
+            progress: others.into_iter().map(|who| (who, Progress::new(first_to_send))).collect(),
+            next_heartbeat: now,
+            lease_end: Time(0),
+            quorum_acked_at: now,
+            higher_term: None,
+            hand_over: None,
+            waiting: BTreeMap::new(),
+            pending_bytes: 0,
+            expired_to: 0,
+            log_time,
+            next_snapshot: 1,
+        }));
+        bound.lease_to_come = None;
+        self.outbox.event(Event::Leading { term });
+        if !founded {
+            self.append(Payload::Noop);
+        }
+        self.dirty = true;
+    }
+
+    /// Appends to its own log; the entry goes out with the next tick.
+    pub(super) fn append(&mut self, payload: Payload) -> Option<Index> {
+        let now = self.now;
+        let Life::Bound(bound) = &mut self.life else { return None };
+        let time = bound.leader_ref()?.log_now(now).max(bound.log.last_time());
+        let index = bound.log.last_index() + 1;
+        let entry = Entry { term: bound.term, index, time, payload };
+        let size = entry.size();
+        bound.push(Arc::new(entry));
+        if let Some(leader) = bound.leader() {
+            leader.pending_bytes += size;
+        }
+        self.dirty = true;
+        Some(index)
+    }
+
+    /// Rule 12: what a leader's clock demands before anything else.
+    pub(super) fn tick_leader(&mut self) {
+        let (now, lease) = (self.now, self.settings.lease);
+        let heartbeat = self.settings.heartbeat;
+        let Life::Bound(bound) = &mut self.life else { return };
+        let Some(leader) = bound.leader() else { return };
+        let lost_for = now.since(leader.quorum_acked_at);
+        if lost_for > Span(lease.0 * 2) {
+            return self.step_down("no quorum answers it");
+        }
+        if leader.higher_term.is_some() && now >= leader.lease_end {
+            return self.step_down("a higher term was seen");
+        }
+        if lost_for > Span(lease.0 * 5 / 4) {
+            leader.give_up_waiting(&mut self.outbox);
+        }
+        if now >= leader.next_heartbeat {
+            leader.next_heartbeat = now + heartbeat;
+            self.heartbeat();
+        }
+    }
+
+    pub(super) fn step_down(&mut self, reason: &'static str) {
+        let timeout = self.random_timeout();
+        let election_at = Some(self.now + timeout);
+        let Life::Bound(bound) = &mut self.life else { return };
+        let term = bound.term;
+        let Some(leader) = bound.leader() else { return };
+        leader.give_up_waiting(&mut self.outbox);
+        let (quorum_acked_at, higher, handed_over) =
+            (leader.quorum_acked_at, leader.higher_term, leader.hands_over());
+        bound.leader_sign_at = bound.leader_sign_at.max(quorum_acked_at);
+        bound.part = Part::Follower(Follower { leader: None, election_at });
+        if let Some(higher) = higher.filter(|t| *t > bound.term) {
+            (bound.term, bound.voted_for) = (higher, None);
+        }
+        self.replica.set_lease(None);
+        self.outbox.event(Event::SteppedDown { term, reason });
+        if handed_over {
+            self.outbox.event(Event::HandedOver);
+        }
+    }
+
+    pub(super) fn on_append_reply(&mut self, from: &Incarnation, reply: &AppendReply) {
+        let now = self.now;
+        let Life::Bound(bound) = &mut self.life else { return };
+        let (term, base) = (bound.term, bound.log.base_index());
+        let Some(leader) = bound.leader() else { return };
+        if reply.term > term {
+            leader.higher_term = leader.higher_term.max(Some(reply.term));
+            return;
+        }
+        if reply.term < term {
+            return;
+        }
+        let Some(progress) = leader.progress.get_mut(from) else { return };
+        // Even a refusal of the entries acks the leadership: its giver has reset its own timer.
+        progress.answered_at = Some(now);
+        progress.acked_sent_at = progress.acked_sent_at.max(Some(reply.sent_at));
+        progress.clock = progress.clock.max(Some(reply.clock));
+        if reply.accepted {
+            progress.matched = progress.matched.max(reply.index);
+            progress.inflight.retain(|(last, _)| *last > reply.index);
+            progress.probing = false;
+            progress.next = progress.next.max(reply.index + 1);
+        } else if reply.index >= progress.matched
+            && reply.index + 1 < progress.next
+            && reply.sent_at >= progress.rewound_at
+        {
+            // What was sent after the gap was lost with it.
+            progress.continue_after(reply.index, progress.next <= base);
+            progress.rewound_at = now;
+        } else {
+            progress.probing = false;
+        }
+        self.dirty = true;
+    }
+
+    /// Commits what a quorum of every configuration that counts holds, if it is of this leader's own term.
+    pub(super) fn advance_commit(&mut self) {
+        let me = self.outbox.me.clone();
+        let Life::Bound(bound) = &self.life else { return };
+        let Some(leader) = bound.leader_ref() else { return };
+        let last = bound.log.last_index();
+        let index = bound
+            .reached(|who| if *who == me { last } else { leader.progress.get(who).map_or(0, |p| p.matched) });
+        if index > bound.commit && bound.log.term_at(index) == Some(bound.term) {
+            self.commit_to(index);
+        }
+    }
+
+    /// Sends an Append to everybody, with or without entries.
+    fn heartbeat(&mut self) {
+        self.recompute_leader_lease();
+        let Life::Bound(bound) = &self.life else { return };
+        let Some(leader) = bound.leader_ref() else { return };
+        let all: Vec<Incarnation> = leader.progress.keys().cloned().collect();
+        for who in all {
+            self.send_append(&who, true);
+        }
+        self.dirty = true; // its own lease is published anew
+    }
+
+    /// Sends what is new, as far as each peer's window allows.
+    pub(super) fn replicate(&mut self) {
+        self.recompute_leader_lease();
+        let Life::Bound(bound) = &self.life else { return };
+        let Some(leader) = bound.leader_ref() else { return };
+        let all: Vec<Incarnation> = leader.progress.keys().cloned().collect();
+        for who in all {
+            while self.send_append(&who, false) {}
+        }
+    }
+
+    /// Sends one Append; says whether there may be more to send. Without `always`, only if it says something new.
+    fn send_append(&mut self, to: &Incarnation, always: bool) -> bool {
+        let (now, window) = (self.now, self.settings.window_bytes);
+        let Life::Bound(bound) = &mut self.life else { return false };
+        let (term, commit, founding_epoch) = (bound.term, bound.commit, bound.founding_epoch);
+        let voter = bound.configurations.iter().any(|(_, c)| c.seats(to));
+        let Part::Leader(leader) = &mut bound.part else { return false };
+        let log_time = leader.log_now(now);
+        let may_grant =
+            voter && !leader.renounced() && leader.lease_end > now && commit >= leader.first_index;
+        let lease_end = leader.lease_end;
+        let Some(progress) = leader.progress.get_mut(to) else { return false };
+
+        let missing = progress.next <= bound.log.base_index();
+        if missing && voter && progress.sending.is_none() {
+            self.outbox.send(to, Body::Behind(Revoke { term }));
+            progress.probing = true;
+        }
+        let open = !progress.probing && !missing && progress.sending.is_none();
+        let room = window.saturating_sub(progress.inflight_bytes());
+        let entries = if open && room > 0 {
+            bound.log.slice(progress.next, room.min(APPEND_BYTES))
+        } else {
+            Vec::new()
+        };
+        let news = open && commit > progress.told_commit;
+        if entries.is_empty() && !news && !always {
+            return false;
+        }
+        let prev_index = if missing { bound.log.base_index() } else { progress.next - 1 };
+        let prev_term = bound.log.term_at(prev_index).unwrap_or(0);
+        let grant =
+            progress.clock.filter(|_| may_grant).map(|echo| Grant { echo, rest: lease_end.since(now) });
+        if grant.is_some() {
+            progress.granted_until = progress.granted_until.max(lease_end);
+        }
+        progress.told_commit = commit;
+        if let Some(last) = entries.last() {
+            progress.inflight.push((last.index, entries.iter().map(|e| e.size()).sum()));
+            progress.next = last.index + 1;
+        }
+        let more = !entries.is_empty() && progress.next <= bound.log.last_index();
+        let append = Append {
+            term,
+            prev_index,
+            prev_term,
+            commit,
+            founding_epoch,
+            sent_at: now,
+            log_time,
+            grant,
+            entries,
+        };
+        self.outbox.send(to, Body::Append(append));
+        more
+    }
+}

@@ -1,0 +1,246 @@
+//! Rule 11: how a learner gets what the log no longer holds.
+//!
+//! The leader copies one shard after the other, each in one piece together with the index it has applied, while
+//! writes go on. The learner applies entry i to a shard only if i is beyond that index. The log keeps everything
+//! after the snapshot's base until it is installed. The transfer is cut into chunks, one on its way at a time.
+
+use crate::api::Event;
+use crate::log::Log;
+use crate::message::{Base, Body, SnapshotChunk, SnapshotReply};
+use crate::node::{Life, Node};
+use crate::store::{Copied, Record, SHARDS};
+use crate::types::{Incarnation, Index, Time};
+
+/// Bytes of values in one chunk, about.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// A snapshot on its way to a learner.
+#[derive(Debug)]
+pub(super) struct Sending {
+    id: u64,
+    pub(super) base: Base,
+    shard: u32,
+    part: u32,
+    shard_applied: Index,
+    /// What of the shard has not been sent.
+    rest: std::vec::IntoIter<Record>,
+    /// The chunk that waits for its answer.
+    chunk: Option<SnapshotChunk>,
+    sent_at: Time,
+}
+
+/// A snapshot that is being installed.
+#[derive(Debug)]
+pub(super) struct Install {
+    id: u64,
+    from: Incarnation,
+    shard: u32,
+    part: u32,
+    records: Vec<Record>,
+}
+
+impl Sending {
+    fn new(id: u64, base: Base) -> Self {
+        Self {
+            id,
+            base,
+            shard: 0,
+            part: 0,
+            shard_applied: 0,
+            rest: Vec::new().into_iter(),
+            chunk: None,
+            sent_at: Time(0),
+        }
+    }
+}
+
+fn size(record: &Record) -> usize {
+    record.cache.len() + record.key.len() + record.value.len() + 32
+}
+
+impl Node {
+    /// Starts snapshots for learners that need one, and repeats chunks that got lost.
+    pub(super) fn tend_snapshots(&mut self) {
+        let (now, lease) = (self.now, self.settings.lease);
+        let Life::Bound(bound) = &mut self.life else { return };
+        let Some((_, configuration)) = bound.configurations.front().cloned() else { return };
+        let voters = bound.seated();
+        let base_index = bound.log.base_index();
+        let base = Base {
+            index: bound.commit,
+            term: bound.log.term_at(bound.commit).unwrap_or(0),
+            time: bound.log.time_at(bound.commit).unwrap_or_default(),
+            configuration,
+            founding_epoch: bound.founding_epoch,
+        };
+        let Some(leader) = bound.leader() else { return };
+        let mut next = Vec::new();
+        let mut again = Vec::new();
+        for (who, progress) in leader.progress.iter_mut().filter(|(who, _)| !voters.contains(*who)) {
+            match &progress.sending {
+                None if progress.next <= base_index && progress.answered_at.is_some() => {
+                    progress.sending = Some(Sending::new(leader.next_snapshot, base.clone()));
+                    leader.next_snapshot += 1;
+                    self.outbox.event(Event::SnapshotStarted { to: who.clone() });
+                    next.push(who.clone());
+                }
+                Some(sending) if now.since(sending.sent_at) > lease => again.push(who.clone()),
+                _ => {}
+            }
+        }
+        for who in next {
+            self.send_next_chunk(&who);
+        }
+        for who in again {
+            self.send_chunk(&who);
+        }
+    }
+
+    fn sending(&mut self, to: &Incarnation) -> Option<&mut Sending> {
+        self.bound()?.leader()?.progress.get_mut(to)?.sending.as_mut()
+    }
+
+    /// Cuts the next chunk and sends it.
+    fn send_next_chunk(&mut self, to: &Incarnation) {
+        let replica = self.replica.clone();
+        let Some(term) = self.bound_ref().map(|b| b.term) else { return };
+        let Some(sending) = self.sending(to) else { return };
+        if let Some(sent) = &sending.chunk {
+            if sent.shard_done {
+                (sending.shard, sending.part) = (sending.shard + 1, 0);
+            } else {
+                sending.part += 1;
+            }
+        }
+        if sending.part == 0 {
+            let copied = replica.store().copy(sending.shard);
+            sending.shard_applied = copied.applied;
+            sending.rest = copied.records.into_iter();
+        }
+        let (mut records, mut bytes) = (Vec::new(), 0);
+        while bytes < CHUNK_BYTES {
+            let Some(record) = sending.rest.next() else { break };
+            bytes += size(&record);
+            records.push(record);
+        }
+        let shard_done = sending.rest.as_slice().is_empty();
+        sending.chunk = Some(SnapshotChunk {
+            term,
+            id: sending.id,
+            base: sending.base.clone(),
+            shard: sending.shard,
+            part: sending.part,
+            shard_done,
+            done: shard_done && sending.shard + 1 == SHARDS,
+            shard_applied: sending.shard_applied,
+            records,
+        });
+        self.send_chunk(to);
+    }
+
+    fn send_chunk(&mut self, to: &Incarnation) {
+        let now = self.now;
+        let Some(sending) = self.sending(to) else { return };
+        sending.sent_at = now;
+        if let Some(chunk) = sending.chunk.clone() {
+            self.outbox.send(to, Body::SnapshotChunk(chunk));
+        }
+    }
+
+    pub(super) fn on_snapshot_reply(&mut self, from: &Incarnation, reply: &SnapshotReply) {
+        let now = self.now;
+        let Life::Bound(bound) = &mut self.life else { return };
+        if reply.term != bound.term {
+            return;
+        }
+        let Some(progress) = bound.leader().and_then(|l| l.progress.get_mut(from)) else { return };
+        let Some(sending) = progress.sending.as_mut().filter(|s| s.id == reply.id) else { return };
+        progress.answered_at = Some(now);
+        self.dirty = true;
+        if reply.installed {
+            let base = sending.base.index;
+            progress.sending = None;
+            progress.matched = progress.matched.max(base);
+            progress.continue_after(base, false);
+        } else if reply.restart {
+            progress.sending = None; // begun anew by the next tick
+        } else {
+            let Some(chunk) = &sending.chunk else { return };
+            let wanted = if chunk.shard_done { (chunk.shard + 1, 0) } else { (chunk.shard, chunk.part + 1) };
+            if (reply.shard, reply.part) == wanted {
+                self.send_next_chunk(from);
+            }
+        }
+    }
+
+    pub(super) fn on_snapshot_chunk(&mut self, from: Incarnation, chunk: SnapshotChunk) {
+        let me = self.outbox.me.clone();
+        let Life::Bound(bound) = &self.life else { return };
+        // Only learners install snapshots.
+        if chunk.term < bound.term || bound.configurations.iter().any(|(_, c)| c.seats(&me)) {
+            return;
+        }
+        self.follow(&from, chunk.term);
+        let now = self.now;
+        let Life::Bound(bound) = &mut self.life else { return };
+        bound.active = true;
+        (bound.acked_at, bound.leader_sign_at) = (Some(now), now);
+
+        let mut reply = SnapshotReply {
+            term: chunk.term,
+            id: chunk.id,
+            shard: 0,
+            part: 0,
+            installed: false,
+            restart: false,
+        };
+        let same = bound.install.as_ref().is_some_and(|i| (i.id, &i.from) == (chunk.id, &from));
+        if !same && (chunk.shard, chunk.part) == (0, 0) {
+            let repeated =
+                bound.install.is_none() && bound.log.base_index() == chunk.base.index && bound.commit > 0;
+            if !repeated {
+                self.replica.store().clear();
+                bound.log = Log::default();
+                bound.configurations.clear();
+                bound.commit = 0;
+                bound.install = Some(Install {
+                    id: chunk.id,
+                    from: from.clone(),
+                    shard: 0,
+                    part: 0,
+                    records: Vec::new(),
+                });
+            }
+        }
+        let Some(install) = bound.install.as_mut().filter(|i| (i.id, &i.from) == (chunk.id, &from)) else {
+            // Installed already (the answer was lost), or not known at all.
+            reply.installed =
+                chunk.done && bound.install.is_none() && bound.log.base_index() >= chunk.base.index;
+            reply.restart = !reply.installed;
+            return self.outbox.send(&from, Body::SnapshotReply(reply));
+        };
+        if (chunk.shard, chunk.part) == (install.shard, install.part) {
+            install.records.extend(chunk.records);
+            if chunk.shard_done {
+                let records = std::mem::take(&mut install.records);
+                self.replica.store().install(chunk.shard, Copied { applied: chunk.shard_applied, records });
+                (install.shard, install.part) = (install.shard + 1, 0);
+            } else {
+                install.part += 1;
+            }
+        }
+        (reply.shard, reply.part) = (install.shard, install.part);
+        if install.shard == SHARDS {
+            let base = &chunk.base;
+            bound.install = None;
+            bound.log = Log::after(base.index, base.term, base.time);
+            bound.commit = base.index;
+            bound.founding_epoch = base.founding_epoch;
+            bound.configurations.push_back((base.index, base.configuration.clone()));
+            self.replica.store().begin_at(base.index);
+            reply.installed = true;
+            self.outbox.event(Event::SnapshotInstalled { index: base.index });
+        }
+        self.outbox.send(&from, Body::SnapshotReply(reply));
+    }
+}

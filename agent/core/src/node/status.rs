@@ -1,0 +1,98 @@
+//! How this node sees its cluster.
+
+use crate::api::{Member, Role, Status};
+use crate::node::bound::Part;
+use crate::node::{Life, Node};
+use crate::types::{Slot, Span, Time};
+
+impl Node {
+    /// How this node sees its cluster at `now`.
+    #[must_use]
+    pub fn status(&self, now: Time) -> Status {
+        let me = self.outbox.me.clone();
+        let lease_left = self.replica.lease().map_or(Span(0), |l| l.end.since(now));
+        let mut status = Status {
+            role: Role::Free,
+            generation: None,
+            term: 0,
+            leader: None,
+            commit: 0,
+            applied: self.replica.store().applied(),
+            ready: false,
+            not_ready: self.why_free(),
+            lease_left,
+            epoch: self.hosts.epoch,
+            members: self.members(now),
+            wipes: self.wipes,
+            elections: self.elections,
+            log_bytes: 0,
+            me: me.clone(),
+        };
+        let Life::Bound(bound) = &self.life else { return status };
+        let seated = bound.committed().is_some_and(|c| c.seats(&me));
+        (status.role, status.leader) = match &bound.part {
+            Part::Leader(_) => (Role::Leader, Some(me)),
+            Part::Candidate(_) => (Role::Candidate, None),
+            Part::Follower(f) if seated => (Role::Follower, f.leader.clone()),
+            Part::Follower(f) => (Role::Learner, f.leader.clone()),
+        };
+        status.generation = Some(bound.generation);
+        (status.term, status.commit) = (bound.term, bound.commit);
+        status.log_bytes = bound.log.bytes();
+        let leased = lease_left > Span(0);
+        status.ready = seated && leased;
+        status.not_ready = match (seated, leased, bound.install.is_some()) {
+            (true, true, _) => "",
+            (true, false, _) => "no quorum: no leader has granted it a read lease",
+            (false, _, true) => "it is receiving a snapshot",
+            (false, _, false) => "it has no seat yet: it waits for the leader",
+        };
+        status
+    }
+
+    fn why_free(&self) -> &'static str {
+        if self.now < self.quarantine_end() {
+            "it has just begun and may take part in nothing for a moment"
+        } else if self.reachable().count() == 0 && self.hosts.slots().len() > 1 {
+            "it reaches no other member"
+        } else {
+            "it waits for a quorum of the members, or for a leader to take it in"
+        }
+    }
+
+    fn members(&self, now: Time) -> Vec<Member> {
+        let configuration = self.bound_ref().and_then(|b| b.latest().cloned());
+        let mut slots: Vec<Slot> = self.hosts.slots();
+        slots.extend(configuration.as_ref().map(|c| c.slots()).unwrap_or_default());
+        slots.sort();
+        slots.dedup();
+        slots
+            .into_iter()
+            .map(|slot| {
+                let seat = configuration.as_ref().and_then(|c| c.maps.last()?.get(&slot).cloned());
+                let (lag, caught_up) = self.lag(&slot, now);
+                Member { slot, seat, lag, caught_up }
+            })
+            .collect()
+    }
+
+    /// How far a slot is behind, and whether it holds a seat and all that is committed. Others than a leader know
+    /// it of themselves only.
+    fn lag(&self, slot: &Slot, now: Time) -> (Option<u64>, bool) {
+        let me = &self.outbox.me;
+        let Some(bound) = self.bound_ref() else { return (None, false) };
+        let seats = |who| bound.committed().is_some_and(|c| c.seats(who));
+        if *slot == me.slot {
+            let leased = self.replica.lease().is_some_and(|l| l.end > now);
+            return (bound.leader_ref().map(|_| 0), seats(me) && leased);
+        }
+        let Some(leader) = bound.leader_ref() else { return (None, false) };
+        let last = bound.log.last_index();
+        let of_slot = leader.progress.iter().filter(|(who, _)| who.slot == *slot);
+        // The one with the seat, else whoever learns there.
+        let best = of_slot.max_by_key(|(who, p)| (seats(who) && p.answered_at.is_some(), p.answered_at));
+        best.map_or((None, false), |(who, p)| {
+            (Some(last.saturating_sub(p.matched)), seats(who) && self.caught_up(p, bound.commit))
+        })
+    }
+}
