@@ -1,1 +1,5 @@
 //! The streams between agents.
+
+mod board;
+
+pub use board::{Board, LinkState};

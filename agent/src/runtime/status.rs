@@ -1,0 +1,81 @@
+//! What the core knows of its cluster, and the mesh of its links, as one message.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use rauthy_core::{Replica, Role, Slot, Status};
+use rauthy_proto::cache::{self, MemberStatus, NodeStatus};
+
+use crate::mesh::Board;
+use crate::tls::Tls;
+
+/// The parts of a status that the core does not know.
+pub(super) struct View {
+    pub cluster: String,
+    pub slot: Slot,
+    pub started: Instant,
+    pub board: Arc<Board>,
+    pub tls: Option<Arc<Tls>>,
+}
+
+impl View {
+    /// Everything together; `core` is `None` when the consensus task has ended.
+    pub fn node_status(&self, core: Option<&Status>, replica: &Replica, stopping: bool) -> NodeStatus {
+        let store = replica.store();
+        let mut status = NodeStatus {
+            cluster: self.cluster.clone(),
+            slot: self.slot.to_string(),
+            not_ready_reason: "this agent is stopping".into(),
+            entries: store.entries() as u64,
+            bytes: store.bytes() as u64,
+            version: env!("CARGO_PKG_VERSION").into(),
+            uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            certificate_expires_in_s: self.tls.as_ref().map_or(0, |tls| tls.expires_in_s()),
+            refusals: self.board.refusals(),
+            ..NodeStatus::default()
+        };
+        let Some(core) = core else { return status };
+        status.incarnation = core.me.boot.to_string();
+        status.role = role(core.role).into();
+        status.generation = core.generation.map(|g| g.to_string()).unwrap_or_default();
+        status.term = core.term;
+        status.leader = core.leader.as_ref().map(|l| l.slot.to_string()).unwrap_or_default();
+        status.commit = core.commit;
+        status.applied = core.applied;
+        status.lease_ms = core.lease_left.as_millis();
+        status.host_epoch = core.epoch;
+        status.digest = format!("{:016x}", store.digest());
+        status.wipes = core.wipes;
+        status.elections = core.elections;
+        status.members = core.members.iter().map(|member| self.member(member)).collect();
+        status.ready = core.ready && !stopping;
+        if !stopping {
+            status.not_ready_reason = if core.ready { String::new() } else { core.not_ready.into() };
+        }
+        status
+    }
+
+    fn member(&self, member: &rauthy_core::Member) -> MemberStatus {
+        let me = member.slot == self.slot;
+        let link = self.board.link(&member.slot);
+        MemberStatus {
+            slot: member.slot.to_string(),
+            incarnation: member.seat.as_ref().map(|seat| seat.boot.to_string()).unwrap_or_default(),
+            me,
+            connected: me || link.connected,
+            link_error: if me { String::new() } else { link.error },
+            lag: member.lag,
+            caught_up: member.caught_up,
+        }
+    }
+}
+
+fn role(role: Role) -> cache::Role {
+    match role {
+        Role::Free => cache::Role::Free,
+        Role::Learner => cache::Role::Learner,
+        Role::Follower => cache::Role::Follower,
+        Role::Candidate => cache::Role::Candidate,
+        Role::Leader => cache::Role::Leader,
+    }
+}
