@@ -60,6 +60,18 @@ impl Drop for Frozen {
     }
 }
 
+/// Kills a container's processes, as a crash would: nothing is handed over or cleaned up.
+///
+/// # Errors
+/// If no process of it is found.
+pub fn kill(id: &str) -> anyhow::Result<()> {
+    let mut all = Frozen { pids: processes_of(id)? };
+    ensure!(!all.pids.is_empty(), "no process of container {id} is seen");
+    let result = all.signal("-KILL");
+    all.pids.clear();
+    result
+}
+
 /// The processes whose cgroup names the container, parents before children.
 fn processes_of(id: &str) -> anyhow::Result<Vec<u32>> {
     let mut pids = Vec::new();

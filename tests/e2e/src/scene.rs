@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use futures::FutureExt as _;
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ContainerStatus, Namespace, Pod, Secret};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{
@@ -311,8 +312,22 @@ impl Scene {
     /// If it is not found.
     pub async fn freeze(&self, pod: &str) -> anyhow::Result<Frozen> {
         let pod = self.pod(pod).await?;
-        let id = agent(&pod)?.container_id.clone().context("no container id")?;
-        Frozen::container(id.rsplit('/').next().unwrap_or(&id))
+        Frozen::container(container_id(agent(&pod)?)?)
+    }
+
+    /// Pauses the operator for this cluster and changes the environment of the agents in the StatefulSet, as
+    /// somebody would who knows better; a pod gets it when it is replaced. For clusters without an application.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub async fn tamper(&self, env: Value) -> anyhow::Result<()> {
+        let pause = json!({"spec": {"paused": true}});
+        self.clusters().patch(CLUSTER, &PatchParams::default(), &Patch::Merge(&pause)).await?;
+        self.condition("Paused", "True", OPERATOR).await?;
+        let template = json!({"spec": {"containers": [{"name": "agent", "env": env}]}});
+        let patch = Patch::Strategic(json!({"spec": {"template": template}}));
+        self.api::<StatefulSet>().patch(CLUSTER, &PatchParams::default(), &patch).await?;
+        Ok(())
     }
 
     /// A key of a Secret.
@@ -363,6 +378,15 @@ pub fn agent(pod: &Pod) -> anyhow::Result<&ContainerStatus> {
     let status = pod.status.as_ref().context("the pod has no status")?;
     let all = status.container_statuses.iter().chain(&status.init_container_statuses).flatten();
     all.into_iter().find(|c| c.name == "agent").context("the pod has no agent that was started")
+}
+
+/// The id of a container, as its cgroup names it.
+///
+/// # Errors
+/// If it was never started.
+pub fn container_id(status: &ContainerStatus) -> anyhow::Result<&str> {
+    let id = status.container_id.as_deref().context("the container was never started")?;
+    Ok(id.rsplit('/').next().unwrap_or(id))
 }
 
 /// When a pod's agent was started.

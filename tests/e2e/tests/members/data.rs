@@ -1,0 +1,158 @@
+//! What is written stays, whoever goes.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use rauthy_e2e::app::App;
+use rauthy_e2e::scene::{KUBERNETES, Scene, ip, is_ready};
+use rauthy_e2e::{dns, eventually, play};
+use rauthy_probe::Outcome;
+use rauthy_probe::history::acknowledged;
+use serde_json::json;
+
+/// A member that came back is one again within this.
+const BACK_WITHIN: Duration = Duration::from_secs(10);
+/// A follower applies a little after the quorum has acknowledged.
+const LAG: Duration = Duration::from_secs(5);
+
+#[tokio::test]
+async fn a_put_with_quorum_through_pod_0_is_read_through_pods_1_and_2() -> anyhow::Result<()> {
+    play("put-get", async |scene| {
+        scene.with_app(json!({})).await?;
+        scene.app("rauthy-0").await?.put("greeting", "hello").await?;
+        for pod in ["rauthy-1", "rauthy-2"] {
+            let app = scene.app(pod).await?;
+            eventually("it is read", LAG, async || app.holds("greeting", Some("hello")).await).await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_application_container_talks_to_the_agents_socket() -> anyhow::Result<()> {
+    play("socket", async |scene| {
+        scene.with_app(json!({})).await?;
+        let app = scene.app("rauthy-1").await?;
+        app.put("from-the-app", "1").await?;
+        app.holds("from-the-app", Some("1")).await?;
+        // The agent's own tool sees the same cache; and the application has neither token nor keys.
+        let seen = scene.ctl("rauthy-1", &["get", "e2e", "from-the-app"]).await?;
+        ensure!(seen.trim() == "1", "ctl sees {seen:?}");
+        let pod = scene.pod("rauthy-1").await?;
+        let containers = pod.spec.context("a pod without a spec")?.containers;
+        let app =
+            containers.iter().find(|c| c.name == "rauthy").context("no container of the application")?;
+        let text = serde_json::to_string(app)?;
+        for secret in ["CACHE_AUTH_TOKEN", "rauthy-cache-auth", "rauthy-tls", "rauthy-ca"] {
+            ensure!(!text.contains(secret), "the application is given {secret}: {text}");
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// How much is to be copied to a member that comes back.
+const FILLING: u64 = 2000;
+
+#[tokio::test]
+async fn the_leaders_pod_is_deleted_while_a_writer_runs_and_no_acknowledged_value_is_lost()
+-> anyhow::Result<()> {
+    play("leader-deleted", async |scene| {
+        scene.with_app(json!({})).await?;
+        let old = scene.leader().await?;
+        let [writing, reading] = <[String; 2]>::try_from(scene.others(&old)).ok().context("three pods")?;
+        let (writer, reader) = (scene.app(&writing).await?, scene.app(&reading).await?);
+        writer.fill("before", FILLING, 1000).await?;
+        writer.start_writer("during", 50).await?;
+        eventually("the writer writes", LAG, async || {
+            reader.get("during-0").await?.context("nothing written yet")
+        })
+        .await?;
+
+        let name = format!("{old}.rauthy.{}.svc.cluster.local", scene.namespace);
+        let address = ip(&scene.pod(&old).await?)?;
+        freshly_cached(&name).await?;
+        scene.replace(&old).await?;
+        let running = Instant::now();
+        let came_back = ip(&scene.pod(&old).await?)?;
+        let back = App { ip: came_back };
+
+        // Kubernetes says Ready only when the member has everything.
+        let mut member_after = None;
+        eventually("the new pod is Ready", KUBERNETES, async || {
+            if member_after.is_none() && back.agent_ready().await.is_ok() {
+                member_after = Some((running.elapsed(), dns::ask(&name).await?));
+            }
+            ensure!(is_ready(&scene.pod(&old).await?), "not yet");
+            anyhow::Ok(())
+        })
+        .await?;
+        back.holds_filling("before", FILLING).await.context("it is Ready and does not have everything")?;
+
+        let (after, cached) = member_after.context("it was Ready before it was a member")?;
+        println!("a member again {:.1} s after its start; its name was {cached:?}, it was {address}", after.as_secs_f32());
+        ensure!(after <= BACK_WITHIN, "a member again only after {after:?}");
+        ensure!(
+            cached.iter().any(|r| r.address.to_string() == address.to_string()),
+            "the DNS cache holds {cached:?} and no more {address}: this run proves nothing about old addresses"
+        );
+
+        let new = eventually("another pod leads", KUBERNETES, async || {
+            let leader = scene.leader().await?;
+            ensure!(leader != old, "still {leader}");
+            anyhow::Ok(leader)
+        })
+        .await?;
+        writer.put("after", "written").await?;
+        let history = writer.stop_writer().await?;
+        let least = acknowledged(&history);
+        let failed = history.iter().filter(|op| op.outcome != Outcome::Ok).count();
+        println!("{new} leads after {old}; {} writes, {failed} without an ok", history.len());
+        ensure!(least.len() == 50, "only {} keys were written", least.len());
+        for pod in scene.pods() {
+            let app = scene.app(&pod).await?;
+            for (key, least) in &least {
+                eventually("what was acknowledged is there", LAG, async || {
+                    let value = app.get(key).await?.with_context(|| format!("{key} is lost at {pod}"))?;
+                    ensure!(value.parse::<u64>()? >= *least, "{key} is {value} at {pod}, {least} was acknowledged");
+                    anyhow::Ok(())
+                })
+                .await?;
+            }
+            app.holds_filling("before", FILLING).await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Waits until the cache of the cluster's DNS has just learned `name`, so that it will go on to say the same for
+/// longer than a pod takes to come back.
+async fn freshly_cached(name: &str) -> anyhow::Result<()> {
+    eventually("the name is freshly cached", Duration::from_secs(45), async || {
+        match dns::ask(name).await?.as_slice() {
+            [record] if record.ttl >= 29 => Ok(()),
+            other => bail!("{name}: {other:?}"),
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn all_three_pods_are_deleted_one_after_another_and_the_values_are_still_there() -> anyhow::Result<()> {
+    play("all-deleted", async |scene: &Scene| {
+        scene.with_app(json!({})).await?;
+        scene.app("rauthy-0").await?.fill("kept", 300, 100).await?;
+        for pod in scene.pods() {
+            scene.replace(&pod).await?;
+            scene.ready(&pod, KUBERNETES).await?;
+            scene.app(&pod).await?.holds_filling("kept", 300).await?;
+        }
+        for pod in scene.pods() {
+            scene.app(&pod).await?.holds_filling("kept", 300).await?;
+        }
+        Ok(())
+    })
+    .await
+}
