@@ -248,12 +248,18 @@ fn got(cache: &str, key: &str, found: Option<&rauthy_client::Value>, json: bool)
 
 fn stdin() -> Result<Vec<u8>, Error> {
     let mut value = Vec::new();
-    // One more than is allowed, so that the client can name what is wrong; a larger input is not read at all.
+    // No further than it takes to see that it is too long.
     let limit = rauthy_client::limits::VALUE as u64 + 1;
     std::io::stdin()
         .take(limit)
         .read_to_end(&mut value)
         .map_err(|e| Error::Invalid(format!("standard input cannot be read: {e}")))?;
+    if value.len() as u64 == limit {
+        return Err(Error::Invalid(format!(
+            "standard input holds more than the {} bytes of a value",
+            limit - 1
+        )));
+    }
     Ok(value)
 }
 
