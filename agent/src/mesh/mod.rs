@@ -1,5 +1,6 @@
 //! The streams between agents.
 
 mod board;
+pub mod wire;
 
 pub use board::{Board, LinkState};

@@ -1,0 +1,15 @@
+//! What can be wrong with a message of a peer.
+
+/// A message that means nothing. Nothing of it is acted upon, and the stream that brought it is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// A part is missing that every such message has.
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    /// A name of wrong length.
+    #[error("{0} has not 16 bytes")]
+    NotAName(&'static str),
+    /// Longer, larger or more than is possible.
+    #[error("{0} is out of bounds")]
+    Bounds(&'static str),
+}

@@ -1,0 +1,85 @@
+//! The parts that several messages share: names, numbers, times.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rauthy_core::{Boot, Generation, Incarnation, LogTime, Slot, Span, Time};
+use rauthy_proto::mesh as proto;
+
+use super::WireError;
+
+/// A DNS name has 253 bytes at most; with brackets, colon and port.
+const SLOT_BYTES: usize = 262;
+/// 64 characters.
+const CACHE_BYTES: usize = 256;
+const KEY_BYTES: usize = 64 << 10;
+const VALUE_BYTES: usize = 1 << 20;
+/// More than a hundred years: what the core adds to such a time or multiplies it with cannot overflow.
+const MICROS: u64 = 1 << 52;
+/// No counter gets that far.
+const COUNT: u64 = 1 << 60;
+
+pub(super) fn count(n: u64) -> Result<u64, WireError> {
+    if n <= COUNT { Ok(n) } else { Err(WireError::Bounds("a number")) }
+}
+
+fn micros(n: u64) -> Result<u64, WireError> {
+    if n <= MICROS { Ok(n) } else { Err(WireError::Bounds("a time")) }
+}
+
+pub(super) fn span(n: u64) -> Result<Span, WireError> {
+    micros(n).map(Span)
+}
+
+pub(super) fn time(n: u64) -> Result<Time, WireError> {
+    micros(n).map(Time)
+}
+
+pub(super) fn log_time(n: u64) -> Result<LogTime, WireError> {
+    micros(n).map(LogTime)
+}
+
+pub(super) fn slot(name: &str) -> Result<Slot, WireError> {
+    if (1..=SLOT_BYTES).contains(&name.len()) {
+        Ok(Slot::new(name))
+    } else {
+        Err(WireError::Bounds("a slot"))
+    }
+}
+
+pub(super) fn cache(name: String) -> Result<Arc<str>, WireError> {
+    if (1..=CACHE_BYTES).contains(&name.len()) {
+        Ok(name.into())
+    } else {
+        Err(WireError::Bounds("a cache's name"))
+    }
+}
+
+pub(super) fn key(key: Bytes) -> Result<Bytes, WireError> {
+    if key.len() <= KEY_BYTES { Ok(key) } else { Err(WireError::Bounds("a key")) }
+}
+
+pub(super) fn value(value: Bytes) -> Result<Bytes, WireError> {
+    if value.len() <= VALUE_BYTES { Ok(value) } else { Err(WireError::Bounds("a value")) }
+}
+
+pub(super) fn name(what: &'static str, bytes: &[u8]) -> Result<u128, WireError> {
+    Ok(u128::from_be_bytes(bytes.try_into().map_err(|_| WireError::NotAName(what))?))
+}
+
+pub(super) fn name_bytes(name: u128) -> Bytes {
+    Bytes::copy_from_slice(&name.to_be_bytes())
+}
+
+pub(super) fn generation(bytes: &[u8]) -> Result<Generation, WireError> {
+    name("a generation", bytes).map(Generation)
+}
+
+pub(super) fn incarnation(from: Option<proto::Incarnation>) -> Result<Incarnation, WireError> {
+    let from = from.ok_or(WireError::Missing("an incarnation"))?;
+    Ok(Incarnation { slot: slot(&from.slot)?, boot: Boot(name("a boot", &from.boot)?) })
+}
+
+pub(super) fn put_incarnation(of: &Incarnation) -> proto::Incarnation {
+    proto::Incarnation { slot: of.slot.to_string(), boot: name_bytes(of.boot.0) }
+}
