@@ -88,5 +88,24 @@ step() {
   follow "$JOB" "$log" "$what"
 }
 
+# programs PACKAGE: the package's test programs that scripts/build built, each as
+# "FOLDER NAME PROGRAM".
+programs() {
+  sed -n 's/.*"package_id":"[^"]*#'"$1"'@.*"manifest_path":"\([^"]*\)\/Cargo.toml".*"name":"\([^"]*\)".*"profile":{[^}]*"test":true}.*"executable":"\([^"]*\)".*/\1 \2 \3/p' \
+    "$LOGS/artifacts.json"
+}
+
+# run_tests PACKAGE...: all of them, and fails when one did.
+run_tests() {
+  local package folder name program code=0
+  for package in "$@"; do
+    while read -r folder name program; do
+      echo "--- $package, $name"
+      (cd "$folder" && CARGO_MANIFEST_DIR=$folder "$program" </dev/null) || code=1
+    done < <(programs "$package")
+  done
+  return $code
+}
+
 # The folder with kubectl and helm of the project's own Kubernetes; built if it is not there.
 own_tools() { echo "$("$CLUSTER/build")/cli"; }
