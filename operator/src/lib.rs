@@ -1,1 +1,24 @@
-//! rauthy-operator
+//! The operator of RauthyClusters.
+//!
+//! ```text
+//! RauthyCluster ─► dereference ─► validate ─► build ─► apply ─► status
+//!                  (reads)        (pure)      (pure)   (writes) (asks the agents, computes purely, writes)
+//! ```
+//!
+//! * [`crd`]: what a user writes and reads
+//! * [`reconcile`]: the pipeline, one file per step
+//! * [`agents`]: the admin client to the pods
+//! * [`controller`]: what starts the pipeline: watches, backoff
+//! * [`leader`]: which of the operator's replicas acts
+//! * [`probes`], [`metrics`]: what Kubernetes and Prometheus ask
+
+pub mod agents;
+pub mod controller;
+pub mod crd;
+pub mod leader;
+pub mod metrics;
+pub mod names;
+pub mod probes;
+pub mod quantity;
+pub mod reconcile;
+pub mod render;

@@ -1,0 +1,8 @@
+//! RauthyCluster: what a user writes ([`spec`]) and what the operator answers ([`status`]).
+
+pub mod generate;
+pub mod spec;
+pub mod status;
+
+pub use spec::{RauthyCluster, RauthyClusterSpec, TlsMode};
+pub use status::{MemberStatus, Phase, RauthyClusterStatus};

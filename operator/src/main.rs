@@ -1,0 +1,165 @@
+//! The operator's program.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow, bail};
+use clap::{Args, Parser, Subcommand};
+use kube::Client;
+use rauthy_operator::leader::Election;
+use rauthy_operator::metrics::Metrics;
+use rauthy_operator::probes::{self, Readiness};
+use rauthy_operator::reconcile::Context;
+use rauthy_operator::reconcile::events::Publisher;
+use rauthy_operator::reconcile::validate::Environment;
+use rauthy_operator::{controller, crd, render};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Runs RauthyClusters on Kubernetes.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the operator.
+    Run(Run),
+    /// Print the CustomResourceDefinition.
+    Crd {
+        /// Write it to crds/ and into the chart instead; run at the top of the repository.
+        #[arg(long)]
+        write: bool,
+    },
+    /// Print the objects that a RauthyCluster would get, without a cluster and without secrets.
+    Render {
+        /// The RauthyCluster, in YAML.
+        #[arg(short, long)]
+        file: PathBuf,
+        /// Image of the agent where the RauthyCluster names none.
+        #[arg(long, env = "AGENT_IMAGE", default_value = "rauthy-agent:default")]
+        agent_image: String,
+    },
+}
+
+#[derive(Args)]
+struct Run {
+    /// Image of the agent for clusters that name none.
+    #[arg(long, env = "AGENT_IMAGE")]
+    agent_image: Option<String>,
+    /// Address of the probes and metrics.
+    #[arg(long, env = "PROBE_LISTEN", default_value = "[::]:8080")]
+    probes: SocketAddr,
+    /// Whether to act only while holding the Lease. Needed with more than one replica.
+    #[arg(long, env = "LEADER_ELECTION", default_value_t = true, action = clap::ArgAction::Set)]
+    leader_election: bool,
+    /// Namespace of the Lease.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "default")]
+    namespace: String,
+    /// Name of the Lease.
+    #[arg(long, env = "LEASE_NAME", default_value = "rauthy-operator")]
+    lease: String,
+    /// Name of this replica, in the Lease and in events.
+    #[arg(long, env = "POD_NAME", default_value = "rauthy-operator")]
+    id: String,
+    /// What is logged.
+    #[arg(long, env = "LOG_LEVEL", default_value = "info")]
+    log_level: String,
+    /// Log one JSON object per line instead of text.
+    #[arg(long, env = "LOG_JSON", default_value_t = false, action = clap::ArgAction::Set)]
+    log_json: bool,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Crd { write: true } => crd::generate::write(&PathBuf::from("."))?,
+        Command::Crd { write: false } => print!("{}", crd::generate::yaml()?),
+        Command::Render { file, agent_image } => {
+            let text = std::fs::read_to_string(&file)
+                .with_context(|| format!("{} cannot be read", file.display()))?;
+            print!("{}", render::render(&text, &agent_image)?);
+        }
+        Command::Run(arguments) => {
+            rustls::crypto::aws_lc_rs::default_provider()
+                .install_default()
+                .map_err(|_| anyhow!("another provider of cryptography is installed"))?;
+            tokio::runtime::Runtime::new()?.block_on(run(arguments))?;
+        }
+    }
+    Ok(())
+}
+
+async fn run(arguments: Run) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&arguments.log_level).with_context(|| {
+        format!("LOG_LEVEL `{}` is no level and no filter; try info", arguments.log_level)
+    })?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if arguments.log_json {
+        log.json().init()
+    } else {
+        log.init()
+    }
+
+    let client = Client::try_default().await.context(
+        "no Kubernetes to talk to: run it in a pod with a service account, or set KUBECONFIG to a file with a current \
+         context",
+    )?;
+    let context = Arc::new(Context {
+        client: client.clone(),
+        environment: Environment {
+            agent_image: arguments.agent_image.clone().filter(|image| !image.is_empty()),
+        },
+        publisher: Publisher::new(client.clone(), arguments.id.clone()),
+        metrics: Metrics::default(),
+        backoff: controller::Backoff::default(),
+    });
+    let readiness = Arc::new(Readiness::default());
+    let probes = tokio::spawn(probes::serve(arguments.probes, readiness.clone(), context.clone()));
+    let act = async {
+        if !arguments.leader_election {
+            readiness.set(true);
+            controller::run(context.clone(), terminated()?).await;
+            return Ok(());
+        }
+        let Run { namespace, lease, id, .. } = &arguments;
+        let mut election = Election::new(client, namespace, lease, id, readiness);
+        tokio::select! {
+            () = election.win() => {}
+            () = terminated()? => return Ok(()),
+        }
+        tracing::info!(%lease, %id, "this replica acts");
+        context.metrics.leading(true);
+        let stopped = tokio::select! {
+            () = controller::run(context.clone(), terminated()?) => Ok(()),
+            // A round that is under way ends here: another replica may act from now on.
+            () = election.keep() => Err(anyhow!("the lease `{lease}` was lost; this replica starts again")),
+        };
+        if stopped.is_ok() {
+            election.release().await;
+        }
+        stopped
+    };
+    tokio::select! {
+        result = act => result,
+        result = probes => match result {
+            Ok(Err(error)) => Err(error).with_context(|| format!("the probes cannot be served on {}", arguments.probes)),
+            Ok(Ok(())) => bail!("the probes' server ended"),
+            Err(error) => Err(error.into()),
+        },
+    }
+}
+
+/// Resolves on SIGTERM or Ctrl-C.
+fn terminated() -> std::io::Result<impl Future<Output = ()> + Send + Sync + 'static> {
+    let (mut term, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,35 @@
+//! The StatefulSet: stable names, all pods at once, and a pod restarts only when the operator deletes it.
+
+use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+
+use super::{BuildError, metadata, template};
+use crate::reconcile::validate::Validated;
+
+/// The StatefulSet.
+///
+/// # Errors
+/// The template has no JSON form (never in practice).
+pub fn build(cluster: &Validated) -> Result<StatefulSet, BuildError> {
+    Ok(StatefulSet {
+        metadata: metadata(cluster, cluster.names.cluster.clone()),
+        spec: Some(StatefulSetSpec {
+            replicas: Some(cluster.size()),
+            service_name: Some(cluster.names.cluster.clone()),
+            // A founding cluster needs all members at once.
+            pod_management_policy: Some("Parallel".to_owned()),
+            // The StatefulSet controller knows neither quorum nor leader.
+            update_strategy: Some(StatefulSetUpdateStrategy {
+                type_: Some("OnDelete".to_owned()),
+                ..StatefulSetUpdateStrategy::default()
+            }),
+            selector: LabelSelector {
+                match_labels: Some(cluster.names.selector()),
+                ..LabelSelector::default()
+            },
+            template: template::build(cluster)?,
+            ..StatefulSetSpec::default()
+        }),
+        ..StatefulSet::default()
+    })
+}

@@ -1,0 +1,151 @@
+//! Step 5: what a person is told. Pure, and the same for the same observation: an idle cluster causes no writes.
+
+mod conditions;
+mod members;
+
+use std::cmp::Reverse;
+
+use jiff::Timestamp;
+use rauthy_proto::cache::{NodeStatus, Role};
+
+use super::build::tls;
+use super::dereference::Observed;
+use super::validate::{Invalid, Validated};
+use crate::agents::Report;
+use crate::crd::status::CertificateStatus;
+use crate::crd::{MemberStatus, Phase, RauthyCluster, RauthyClusterStatus};
+use crate::names::{Names, pod_of_slot};
+
+/// Everything that the status is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'f> {
+    /// The cluster with its previous status.
+    pub cluster: &'f RauthyCluster,
+    /// Names of its objects.
+    pub names: &'f Names,
+    /// What exists.
+    pub observed: &'f Observed,
+    /// The cluster as it is built, or what is wrong with it.
+    pub validated: Result<&'f Validated, &'f Invalid>,
+    /// Why the objects could not be built or written, if that is lasting.
+    pub failure: Option<&'f str>,
+    /// What the agents answered.
+    pub reports: &'f [Report],
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// What the agents' answers amount to.
+struct View<'f> {
+    size: i32,
+    leader: Option<String>,
+    term: Option<i64>,
+    generation: Option<String>,
+    seats: Option<i32>,
+    /// Agents that answered.
+    answered: usize,
+    /// Agents that say that they serve reads.
+    serving: i32,
+    members: Vec<MemberStatus>,
+    facts: &'f Facts<'f>,
+}
+
+impl View<'_> {
+    fn majority(&self) -> i32 {
+        self.size / 2 + 1
+    }
+
+    fn ready(&self) -> i32 {
+        i32::try_from(self.members.iter().filter(|member| member.ready).count()).unwrap_or(i32::MAX)
+    }
+
+    /// A known leader, and a majority that answers reads.
+    fn available(&self) -> bool {
+        self.leader.is_some() && self.serving >= self.majority()
+    }
+
+    /// Kubernetes says that a majority is ready, but no agent answered the operator.
+    fn unknown(&self) -> bool {
+        !self.available() && self.answered == 0 && self.ready() >= self.majority()
+    }
+}
+
+/// The status.
+#[must_use]
+pub fn status(facts: &Facts<'_>) -> RauthyClusterStatus {
+    let Facts { cluster, names, observed, validated, reports, .. } = facts;
+    let running = observed.statefulset.as_ref().and_then(|set| set.spec.as_ref()?.replicas);
+    let size = match validated {
+        Ok(validated) => validated.size(),
+        Err(_) => running.unwrap_or(cluster.spec.replicas),
+    };
+    let answers =
+        || reports.iter().filter_map(|report| report.answer.as_ref().ok().map(|node| (&report.pod, node)));
+    let leader = leader(answers());
+    let view = View {
+        size,
+        term: leader.as_ref().map(|(_, node)| i64::try_from(node.term).unwrap_or(i64::MAX)),
+        generation: leader.as_ref().map(|(_, node)| node.generation.clone()).filter(|name| !name.is_empty()),
+        seats: leader.as_ref().and_then(|(_, node)| i32::try_from(node.members.len()).ok()),
+        members: members::members(facts, size, leader.as_ref().map(|(_, node)| *node)),
+        leader: leader.map(|(pod, _)| pod),
+        answered: answers().count(),
+        serving: i32::try_from(answers().filter(|(_, node)| node.ready).count()).unwrap_or(i32::MAX),
+        facts,
+    };
+    let conditions = conditions::conditions(&view);
+    RauthyClusterStatus {
+        observed_generation: cluster.metadata.generation,
+        phase: phase(&view),
+        ready: format!("{}/{}", view.ready(), cluster.spec.replicas),
+        replicas: i32::try_from(observed.pods.len()).unwrap_or(i32::MAX),
+        ready_replicas: view.ready(),
+        selector: names.selector_text(),
+        leader: view.leader,
+        term: view.term,
+        generation: view.generation,
+        size: view.seats,
+        certificate: observed
+            .tls
+            .as_ref()
+            .and_then(tls::inspect)
+            .map(|leaf| CertificateStatus { not_after: leaf.not_after.to_string() }),
+        members: view.members,
+        conditions,
+    }
+}
+
+/// Who leads, with the report that says most about it. The leader's own word counts while it serves; when it does
+/// not answer, that of the followers that serve under it.
+fn leader<'r>(
+    answers: impl Iterator<Item = (&'r String, &'r NodeStatus)>,
+) -> Option<(String, &'r NodeStatus)> {
+    let mut serving: Vec<_> = answers.filter(|(_, node)| node.ready && !node.leader.is_empty()).collect();
+    serving.sort_by_key(|(_, node)| (Reverse(node.term), node.role() != Role::Leader));
+    let (pod, node) = serving.first()?;
+    if node.role() == Role::Leader {
+        return Some(((*pod).clone(), node));
+    }
+    Some((pod_of_slot(&node.leader).to_owned(), node))
+}
+
+fn phase(view: &View<'_>) -> Phase {
+    let wrong = view.facts.validated.is_err() || view.facts.failure.is_some();
+    match () {
+        () if view.available() && view.ready() >= view.size && !wrong && !conditions::degraded(view) => {
+            Phase::Running
+        }
+        () if view.available() => Phase::Degraded,
+        () if wrong => Phase::Invalid,
+        () if view.unknown() => Phase::Unknown,
+        () if conditions::served_before(view) => Phase::Unavailable,
+        () => Phase::Creating,
+    }
+}
+
+/// Whether something is still to come, so that it is worth looking again soon.
+#[must_use]
+pub fn progressing(status: &RauthyClusterStatus) -> bool {
+    let is = |kind: &str, value: &str| status.conditions.iter().any(|c| c.type_ == kind && c.status == value);
+    is("Progressing", "True") || !is("Available", "True")
+}

@@ -1,0 +1,297 @@
+//! Step 2: from what a user wrote and what exists to something that can be built. Pure.
+
+use k8s_openapi::api::core::v1::{ResourceRequirements, Secret};
+use kube::{Resource, ResourceExt};
+use secrecy::SecretString;
+
+use super::build::host_list::{self, HostList};
+use super::dereference::{Observed, token_secret};
+use crate::crd::{RauthyCluster, RauthyClusterSpec, TlsMode};
+use crate::names::{AGENT, HTTP_PORT, Names, SLOTS, TOKEN_KEY};
+use crate::quantity::{self, NotAQuantity};
+
+/// Memory that the log ring of the agent takes at most.
+const LOG_RING: u64 = 64 << 20;
+/// Memory for connections, snapshots under way and the program itself.
+const OVERHEAD: u64 = 64 << 20;
+/// Least memory for values.
+const LEAST_MEMORY: u64 = 8 << 20;
+
+/// What is wrong with a cluster; each says what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    /// The name cannot be that of pods and hosts.
+    #[error(
+        "metadata.name `{0}` must be at most 40 characters of a-z, 0-9 and '-', begin with a letter and end with a \
+         letter or digit; create the cluster under another name"
+    )]
+    Name(String),
+    /// The size is out of range.
+    #[error("spec.replicas is {0}; 1 to {SLOTS} are possible")]
+    Replicas(i32),
+    /// A quantity does not read as one.
+    #[error("{field}: {error}")]
+    Quantity {
+        /// Path of the field.
+        field: String,
+        /// What is wrong.
+        error: NotAQuantity,
+    },
+    /// Too little memory for values.
+    #[error("spec.cache.maxMemory is {0}; at least 8Mi are needed")]
+    LittleMemory(String),
+    /// The limit does not hold what the cache may take.
+    #[error(
+        "spec.agent.resources.limits.memory is {limit}, but a cache of {cache} needs at least {}Mi (values, 64Mi log, \
+         64Mi overhead); raise the limit, leave it out, or lower spec.cache.maxMemory",
+        needed >> 20
+    )]
+    MemoryLimit {
+        /// The limit.
+        limit: String,
+        /// The cache's maximum.
+        cache: String,
+        /// Bytes that are needed.
+        needed: u64,
+    },
+    /// A port is taken by the agent, or named twice.
+    #[error(
+        "spec.rauthy.ports: {0} is used by the agent or twice; `mesh`, `http-agent`, 8081 and the cache's port are taken"
+    )]
+    Port(String),
+    /// A variable that the operator sets.
+    #[error("spec.rauthy.env: {0} is set by the operator; remove it")]
+    Env(String),
+    /// A folder that the operator mounts.
+    #[error(
+        "spec.rauthy.config.mountPath `{0}` must be an absolute folder other than /, /tmp and /run/rauthy"
+    )]
+    MountPath(String),
+    /// The named Secret of the token is missing.
+    #[error("the Secret `{0}` of spec.auth.tokenSecretName does not exist; create it with the key `token`")]
+    TokenMissing(String),
+    /// The Secret of the token has no good token.
+    #[error(
+        "the Secret `{0}` must have the key `token` with at least 16 characters without blanks; put the token back, \
+         for the operator never makes a new one while the Secret exists"
+    )]
+    Token(String),
+    /// An object of that name belongs to somebody else.
+    #[error(
+        "{kind} `{name}` exists and belongs to {owner}, not to this RauthyCluster; the operator does not touch it. \
+         Remove it or create the cluster under another name"
+    )]
+    Foreign {
+        /// Kind of the object.
+        kind: String,
+        /// Name of the object.
+        name: String,
+        /// Who owns it.
+        owner: String,
+    },
+    /// No image for the agent is known.
+    #[error(
+        "no image for the agent: set spec.agent.image, or AGENT_IMAGE on the operator (chart value agent.image)"
+    )]
+    NoImage,
+    /// Not of the API server.
+    #[error("the cluster has no {0}; it was not read from an API server")]
+    Incomplete(&'static str),
+}
+
+/// What the operator itself was told.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    /// Image of the agent for clusters that name none.
+    pub agent_image: Option<String>,
+}
+
+/// A cluster that can be built.
+#[derive(Clone, Debug)]
+pub struct Validated {
+    /// Names of its objects.
+    pub names: Names,
+    /// Its uid, for owner references.
+    pub uid: String,
+    /// What the user wrote.
+    pub spec: RauthyClusterSpec,
+    /// Hosts and size as they run; the spec's only where nothing runs yet.
+    pub hosts: HostList,
+    /// Image of the agent.
+    pub agent_image: String,
+    /// Most bytes of values.
+    pub max_bytes: u64,
+    /// Memory limit of the agent's container in bytes; none where the spec sets one.
+    pub derived_memory: Option<u64>,
+    /// Secret of the token.
+    pub token_secret: String,
+    /// The token; none while it is yet to be generated.
+    pub token: Option<SecretString>,
+}
+
+impl Validated {
+    /// Number of members that run, or shall run where nothing runs yet. A changed `spec.replicas` does not count.
+    #[must_use]
+    pub fn size(&self) -> i32 {
+        i32::try_from(self.hosts.now.len()).unwrap_or(SLOTS)
+    }
+
+    /// Whether members encrypt.
+    #[must_use]
+    pub fn tls(&self) -> bool {
+        self.spec.tls.mode == TlsMode::Managed
+    }
+}
+
+/// Checks a cluster.
+///
+/// # Errors
+/// What is wrong and what to do about it.
+pub fn validate(
+    cluster: &RauthyCluster,
+    observed: &Observed,
+    environment: &Environment,
+) -> Result<Validated, Invalid> {
+    let names = Names::new(
+        cluster.namespace().ok_or(Invalid::Incomplete("namespace"))?,
+        cluster.metadata.name.clone().ok_or(Invalid::Incomplete("name"))?,
+    );
+    let uid = cluster.metadata.uid.clone().ok_or(Invalid::Incomplete("uid"))?;
+    let spec = cluster.spec.clone();
+    check_name(&names.cluster)?;
+    if !(1..=SLOTS).contains(&spec.replicas) {
+        return Err(Invalid::Replicas(spec.replicas));
+    }
+    check_owners(observed, &uid, spec.auth.as_ref().is_some_and(|auth| auth.token_secret_name.is_some()))?;
+    check_app(&spec)?;
+
+    let (max_bytes, derived_memory) = memory(&spec)?;
+    let agent_image = agent_image(&spec, observed, environment).ok_or(Invalid::NoImage)?;
+    let token_secret = token_secret(cluster, &names);
+    let token = match &observed.token {
+        Some(secret) => Some(token(secret).ok_or_else(|| Invalid::Token(token_secret.clone()))?),
+        None if token_secret == names.token() => None,
+        None => return Err(Invalid::TokenMissing(token_secret)),
+    };
+    let hosts = host_list::running(observed, &names, &spec);
+    Ok(Validated { names, uid, spec, hosts, agent_image, max_bytes, derived_memory, token_secret, token })
+}
+
+fn check_name(name: &str) -> Result<(), Invalid> {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let good = name.len() <= 40
+        && name.chars().all(allowed)
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && !name.ends_with('-');
+    if good { Ok(()) } else { Err(Invalid::Name(name.to_owned())) }
+}
+
+/// An object of the same name that somebody else made is never taken over: it would be overwritten now, and
+/// deleted along with the cluster.
+fn check_owners(observed: &Observed, uid: &str, named_token: bool) -> Result<(), Invalid> {
+    let Observed { service_account, hosts, headless, client, token, ca, tls, pdb, statefulset, pods: _ } =
+        observed;
+    own(service_account.as_ref(), uid)?;
+    own(hosts.as_ref(), uid)?;
+    own(headless.as_ref(), uid)?;
+    own(client.as_ref(), uid)?;
+    if !named_token {
+        own(token.as_ref(), uid)?;
+    }
+    own(ca.as_ref(), uid)?;
+    own(tls.as_ref(), uid)?;
+    own(pdb.as_ref(), uid)?;
+    own(statefulset.as_ref(), uid)
+}
+
+fn own<K: Resource<DynamicType = ()>>(object: Option<&K>, uid: &str) -> Result<(), Invalid> {
+    let Some(object) = object else { return Ok(()) };
+    let owner = object.meta().owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
+    if owner.is_some_and(|owner| owner.uid == uid) {
+        return Ok(());
+    }
+    Err(Invalid::Foreign {
+        kind: K::kind(&()).into_owned(),
+        name: object.name_any(),
+        owner: owner.map_or("nobody".to_owned(), |owner| match owner.kind.as_str() {
+            "RauthyCluster" => "an earlier RauthyCluster that is still being removed".to_owned(),
+            kind => format!("{kind} `{}`", owner.name),
+        }),
+    })
+}
+
+fn check_app(spec: &RauthyClusterSpec) -> Result<(), Invalid> {
+    let Some(app) = &spec.rauthy else { return Ok(()) };
+    let mut names = vec!["mesh", "http-agent"];
+    let mut numbers = vec![spec.cache.port, HTTP_PORT];
+    for port in &app.ports {
+        if names.contains(&port.name.as_str()) || numbers.contains(&port.container_port) {
+            return Err(Invalid::Port(format!("{} {}", port.name, port.container_port)));
+        }
+        names.push(&port.name);
+        numbers.push(port.container_port);
+    }
+    for env in &app.env {
+        if matches!(env.name.as_str(), "HA_MODE" | "HA_HOSTS" | "RAUTHY_CACHE_SOCKET") {
+            return Err(Invalid::Env(env.name.clone()));
+        }
+    }
+    if let Some(config) = &app.config {
+        let path = config.mount_path.trim_end_matches('/');
+        if !path.starts_with('/')
+            || path.split('/').any(|part| part == "..")
+            || matches!(path, "/tmp" | "/run/rauthy")
+        {
+            return Err(Invalid::MountPath(config.mount_path.clone()));
+        }
+    }
+    check_resources("spec.rauthy.resources", app.resources.as_ref())
+}
+
+fn check_resources(field: &str, resources: Option<&ResourceRequirements>) -> Result<(), Invalid> {
+    let Some(resources) = resources else { return Ok(()) };
+    for (part, map) in [("limits", &resources.limits), ("requests", &resources.requests)] {
+        for (name, value) in map.iter().flatten() {
+            quantity::check(&value.0)
+                .map_err(|error| Invalid::Quantity { field: format!("{field}.{part}.{name}"), error })?;
+        }
+    }
+    Ok(())
+}
+
+/// Bytes for values, and the limit of the container where the spec sets none.
+fn memory(spec: &RauthyClusterSpec) -> Result<(u64, Option<u64>), Invalid> {
+    let max_bytes = quantity::bytes(&spec.cache.max_memory)
+        .map_err(|error| Invalid::Quantity { field: "spec.cache.maxMemory".to_owned(), error })?;
+    if max_bytes < LEAST_MEMORY {
+        return Err(Invalid::LittleMemory(spec.cache.max_memory.clone()));
+    }
+    check_resources("spec.agent.resources", spec.agent.resources.as_ref())?;
+    let limit = spec.agent.resources.as_ref().and_then(|r| r.limits.as_ref()).and_then(|l| l.get("memory"));
+    let needed = max_bytes.saturating_add(LOG_RING + OVERHEAD);
+    match limit {
+        None => Ok((max_bytes, Some(needed.saturating_add(max_bytes / 4)))),
+        Some(limit) if quantity::bytes(&limit.0).is_ok_and(|limit| limit >= needed) => Ok((max_bytes, None)),
+        Some(limit) => {
+            Err(Invalid::MemoryLimit { limit: limit.0.clone(), cache: spec.cache.max_memory.clone(), needed })
+        }
+    }
+}
+
+/// A running cluster keeps its image when the operator's default changes: an upgrade of the operator restarts
+/// nothing.
+fn agent_image(spec: &RauthyClusterSpec, observed: &Observed, environment: &Environment) -> Option<String> {
+    let running = || {
+        let pod = observed.statefulset.as_ref()?.spec.as_ref()?.template.spec.as_ref()?;
+        let mut containers = pod.containers.iter().chain(pod.init_containers.iter().flatten());
+        containers.find(|container| container.name == AGENT)?.image.clone()
+    };
+    spec.agent.image.clone().or_else(running).or_else(|| environment.agent_image.clone())
+}
+
+fn token(secret: &Secret) -> Option<SecretString> {
+    let bytes = &secret.data.as_ref()?.get(TOKEN_KEY)?.0;
+    let text = std::str::from_utf8(bytes).ok()?.trim_end_matches('\n');
+    let good = text.len() >= rauthy_proto::handshake::TOKEN_MIN && !text.contains(char::is_whitespace);
+    good.then(|| SecretString::from(text.to_owned()))
+}
