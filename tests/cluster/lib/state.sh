@@ -7,7 +7,7 @@ settle_state() {
   STATE=$(realpath -m "${STATE:-$home/rauthy-operator/cluster}")
   case $STATE/ in
     /run/* | /var/run/* | /var/lib/* | /var/log/* | /proc/* | /sys/* | /dev/*)
-      die "STATE=$STATE: each node has a ${STATE%"${STATE#/*/}"} of its own; choose another folder" ;;
+      die "STATE=$STATE: the nodes have /run, /var/lib and /var/log of their own; choose another folder" ;;
     *[\ \"\'\\,:{}\#]*) die "STATE=$STATE: choose a folder without blanks and signs in its name" ;;
   esac
   # The path of a Unix socket has 107 bytes at most.
