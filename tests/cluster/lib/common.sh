@@ -49,7 +49,7 @@ cni_dir() {
 }
 
 need_go() {
-  command -v go >/dev/null || die "Go is missing; run $CLUSTER_DIR/prereqs"
+  go version >/dev/null || die "there is no Go that works; run $CLUSTER_DIR/prereqs"
 }
 
 # content_key FOLDER PATTERN...: a hash of what a build's result depends on.

@@ -49,7 +49,7 @@ inside_all() { nsenter -t "$INIT" -m -n -p -u -i -- "$@"; }
 
 kube() { # kubectl for this script's own questions, in a network that has no names
   KUBECONFIG=$STATE/pki/admin.conf KUBECACHEDIR=$STATE/kubecache \
-    nsenter --net="/proc/$INIT/ns/net" -- "$BIN/cli/kubectl" --request-timeout=5s "$@"
+    nsenter --net="/proc/$INIT/ns/net" -- "$BIN/cli/kubectl" --request-timeout="$((5 * ${PATIENCE:-1}))s" "$@"
 }
 
 # One change at a time. The lock is on the folder itself, which leaves no file; a

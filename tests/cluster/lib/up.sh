@@ -129,7 +129,7 @@ node_usable() {
 }
 
 wait_for() { # SECONDS WHAT CMD...
-  local end=$((SECONDS + $1)) what=$2
+  local end=$((SECONDS + $1 * ${PATIENCE:-1})) what=$2
   shift 2
   until "$@" >/dev/null 2>&1; do
     alive || die "the cluster ended"
