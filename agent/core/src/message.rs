@@ -196,18 +196,19 @@ pub struct Append {
     pub sent_at: Time,
     /// The log's time when it was sent.
     pub log_time: LogTime,
-    /// A read lease for the receiver.
+    /// What ties the log's time to the receiver's clock, and a read lease; absent until it has answered once.
     pub grant: Option<Grant>,
     /// The entries, in order.
     pub entries: Vec<Arc<Entry>>,
 }
 
-/// A read lease: the receiver may read until `echo` + `rest`·(1−ρ)/(1+ρ) on its own clock.
+/// The receiver may read until `echo` + `rest`·(1−ρ)/(1+ρ) on its own clock. When its clock showed `echo`, the log's
+/// time was no later than the append's.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Grant {
     /// The newest clock value that the receiver itself had sent.
     pub echo: Time,
-    /// What was left of the leader's own lease.
+    /// What was left of the leader's own lease; zero: no lease, for a learner or while the leader holds none.
     pub rest: Span,
 }
 

@@ -170,11 +170,11 @@ impl Node {
             Part::Candidate(c) => c.retry_at,
             Part::Leader(l) => l.next_heartbeat,
         };
-        let forwards = self
-            .forwards
-            .is_empty()
-            .then_some(Time(u64::MAX))
-            .unwrap_or_else(|| bound.acked_at.map_or(self.now, |at| at + self.settings.lease));
+        let forwards = match bound.acked_at {
+            _ if self.forwards.is_empty() => Time(u64::MAX),
+            Some(at) => at + self.settings.lease,
+            None => self.now,
+        };
         part.min(self.invalidation(bound)).min(forwards).max(self.now + Span(1000))
     }
 

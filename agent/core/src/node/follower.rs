@@ -5,7 +5,7 @@ use crate::message::{Append, AppendReply, Body};
 use crate::node::bound::{Bound, Follower, Part};
 use crate::node::{Life, Node};
 use crate::replica::Lease;
-use crate::types::{Incarnation, Index, Term};
+use crate::types::{Incarnation, Index, Span, Term};
 
 impl Node {
     pub(super) fn on_append(&mut self, from: Incarnation, append: Append) {
@@ -53,7 +53,7 @@ impl Node {
             bound.echo = Some((append.log_time, grant.echo));
             // Rule 7: voters only, and never again in a term whose leases were revoked.
             let voter = bound.latest().is_some_and(|c| c.seats(&self.outbox.me));
-            if voter && bound.revoked_in != Some(append.term) {
+            if voter && grant.rest > Span(0) && bound.revoked_in != Some(append.term) {
                 let lease = Lease {
                     generation: bound.generation,
                     term: append.term,

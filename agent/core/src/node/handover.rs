@@ -71,11 +71,10 @@ impl Node {
         let Part::Leader(leader) = &mut bound.part else { return };
         match &mut leader.hand_over {
             None => {}
-            Some(HandOver::Released { at }) => {
-                if now.since(*at) > lease {
-                    self.step_down("nobody took over in time");
-                }
+            Some(HandOver::Released { at }) if now.since(*at) > lease => {
+                self.step_down("nobody took over in time");
             }
+            Some(HandOver::Released { .. }) => {}
             Some(HandOver::Revoking { holders, since }) => {
                 let progress = &leader.progress;
                 holders.retain(|who| progress.get(who).is_some_and(|p| p.granted_until > now));

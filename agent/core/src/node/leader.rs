@@ -192,6 +192,8 @@ impl Node {
     pub(super) fn tick_leader(&mut self) {
         let (now, lease) = (self.now, self.settings.lease);
         let heartbeat = self.settings.heartbeat;
+        // A quorum of one is its own: it has answered, however long the node did not run.
+        self.recompute_leader_lease();
         let Life::Bound(bound) = &mut self.life else { return };
         let Some(leader) = bound.leader() else { return };
         let lost_for = now.since(leader.quorum_acked_at);
@@ -212,14 +214,18 @@ impl Node {
 
     pub(super) fn step_down(&mut self, reason: &'static str) {
         let timeout = self.random_timeout();
-        let election_at = Some(self.now + timeout);
+        let now = self.now;
+        let election_at = Some(now + timeout);
         let Life::Bound(bound) = &mut self.life else { return };
         let term = bound.term;
         let Some(leader) = bound.leader() else { return };
         leader.give_up_waiting(&mut self.outbox);
+        let log_now = leader.log_now(now);
         let (quorum_acked_at, higher, handed_over) =
             (leader.quorum_acked_at, leader.higher_term, leader.hands_over());
         bound.leader_sign_at = bound.leader_sign_at.max(quorum_acked_at);
+        // Whoever leads next must not be behind the log's time that was kept here (rule 10).
+        bound.echo = Some((log_now, now));
         bound.part = Part::Follower(Follower { leader: None, election_at });
         if let Some(higher) = higher.filter(|t| *t > bound.term) {
             (bound.term, bound.voted_for) = (higher, None);
@@ -316,7 +322,8 @@ impl Node {
         let Some(progress) = leader.progress.get_mut(to) else { return false };
 
         let missing = progress.next <= bound.log.base_index();
-        if missing && voter && progress.sending.is_none() {
+        // A voter, or a learner that already holds something: it learns anew in a new life.
+        if missing && (voter || progress.matched > 0) && progress.sending.is_none() {
             self.outbox.send(to, Body::Behind(Revoke { term }));
             progress.probing = true;
         }
@@ -333,9 +340,9 @@ impl Node {
         }
         let prev_index = if missing { bound.log.base_index() } else { progress.next - 1 };
         let prev_term = bound.log.term_at(prev_index).unwrap_or(0);
-        let grant =
-            progress.clock.filter(|_| may_grant).map(|echo| Grant { echo, rest: lease_end.since(now) });
-        if grant.is_some() {
+        let rest = if may_grant { lease_end.since(now) } else { Span(0) };
+        let grant = progress.clock.map(|echo| Grant { echo, rest });
+        if grant.is_some() && may_grant {
             progress.granted_until = progress.granted_until.max(lease_end);
         }
         progress.told_commit = commit;

@@ -56,7 +56,7 @@ impl Node {
     /// Publishes the lease that waits, once what it requires is applied.
     pub(super) fn publish_follower_lease(&mut self) {
         let Life::Bound(bound) = &mut self.life else { return };
-        if !bound.lease_to_come.is_some_and(|l| l.commit <= bound.commit) {
+        if bound.lease_to_come.is_none_or(|l| l.commit > bound.commit) {
             return;
         }
         let Some(mut lease) = bound.lease_to_come.take() else { return };

@@ -158,6 +158,7 @@ impl Node {
     /// Does what the inputs since the last tick made necessary.
     fn flush(&mut self) {
         self.dirty = false;
+        self.compact();
         if self.is_leader() {
             self.advance_commit();
             self.expire();
@@ -166,7 +167,6 @@ impl Node {
             self.replicate();
             self.publish_leader_lease();
         }
-        self.compact();
     }
 
     fn receive(&mut self, message: Message) {

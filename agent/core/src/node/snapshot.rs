@@ -9,7 +9,7 @@ use crate::log::Log;
 use crate::message::{Base, Body, SnapshotChunk, SnapshotReply};
 use crate::node::{Life, Node};
 use crate::store::{Copied, Record, SHARDS};
-use crate::types::{Incarnation, Index, Time};
+use crate::types::{Incarnation, Index, Term, Time};
 
 /// Bytes of values in one chunk, about.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -32,8 +32,8 @@ pub(super) struct Sending {
 /// A snapshot that is being installed.
 #[derive(Debug)]
 pub(super) struct Install {
-    id: u64,
-    from: Incarnation,
+    /// Which snapshot: numbers begin anew with each leadership.
+    which: (Term, u64),
     shard: u32,
     part: u32,
     records: Vec<Record>,
@@ -78,7 +78,10 @@ impl Node {
         let mut again = Vec::new();
         for (who, progress) in leader.progress.iter_mut().filter(|(who, _)| !voters.contains(*who)) {
             match &progress.sending {
-                None if progress.next <= base_index && progress.answered_at.is_some() => {
+                None if progress.next <= base_index
+                    && progress.matched == 0
+                    && progress.answered_at.is_some() =>
+                {
                     progress.sending = Some(Sending::new(leader.next_snapshot, base.clone()));
                     leader.next_snapshot += 1;
                     self.outbox.event(Event::SnapshotStarted { to: who.clone() });
@@ -194,29 +197,22 @@ impl Node {
             installed: false,
             restart: false,
         };
-        let same = bound.install.as_ref().is_some_and(|i| (i.id, &i.from) == (chunk.id, &from));
-        if !same && (chunk.shard, chunk.part) == (0, 0) {
-            let repeated =
-                bound.install.is_none() && bound.log.base_index() == chunk.base.index && bound.commit > 0;
-            if !repeated {
-                self.replica.store().clear();
-                bound.log = Log::default();
-                bound.configurations.clear();
-                bound.commit = 0;
-                bound.install = Some(Install {
-                    id: chunk.id,
-                    from: from.clone(),
-                    shard: 0,
-                    part: 0,
-                    records: Vec::new(),
-                });
-            }
+        // Only an incarnation that has acked nothing of the log may begin: what it once held must never be gone
+        // while a leader counts on it. A repeated first chunk of an older snapshot begins nothing.
+        let which = (chunk.term, chunk.id);
+        let empty = bound.commit == 0 && bound.log.last_index() == 0;
+        let newer = bound.install.as_ref().is_none_or(|i| i.which < which);
+        if empty && newer && (chunk.shard, chunk.part) == (0, 0) {
+            self.replica.store().clear();
+            bound.install = Some(Install { which, shard: 0, part: 0, records: Vec::new() });
         }
-        let Some(install) = bound.install.as_mut().filter(|i| (i.id, &i.from) == (chunk.id, &from)) else {
-            // Installed already (the answer was lost), or not known at all.
-            reply.installed =
-                chunk.done && bound.install.is_none() && bound.log.base_index() >= chunk.base.index;
+        let Some(install) = bound.install.as_mut().filter(|i| i.which == which) else {
+            // What is committed is the same everywhere: who has committed the base needs no snapshot of it.
+            reply.installed = bound.install.is_none() && bound.commit >= chunk.base.index;
             reply.restart = !reply.installed;
+            if !empty && reply.restart && bound.install.is_none() {
+                return self.wipe("it fell behind what the leader's log still holds");
+            }
             return self.outbox.send(&from, Body::SnapshotReply(reply));
         };
         if (chunk.shard, chunk.part) == (install.shard, install.part) {

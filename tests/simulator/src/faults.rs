@@ -1,0 +1,90 @@
+//! What goes wrong, and when.
+
+use crate::random::Random;
+
+/// One fault.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fault {
+    /// A process dies; what it sent is still on its way.
+    Crash(usize),
+    /// A majority of the slots dies at once.
+    CrashMajority,
+    /// A process stops for so long, and goes on.
+    Freeze(usize, u64),
+    /// One slot is cut off, both ways.
+    Isolate(usize),
+    /// Two groups do not hear each other.
+    Split(u64),
+    /// One direction of one link is cut.
+    OneWay(usize, usize),
+    /// One slot is the only link between two groups.
+    Bridge(usize),
+    /// Loss, doubles and long delays everywhere.
+    Storm,
+    /// One slot's messages take this much longer.
+    Slow(usize, u64),
+    /// A process is told to hand over.
+    HandOver(usize),
+    /// A stream breaks, and is there again at once.
+    LinkLost(usize, usize),
+    /// All processes restart one after the other, each when the one before is ready.
+    Rolling,
+}
+
+/// Names of the kinds, for reports.
+pub const KINDS: [&str; 12] = [
+    "crash",
+    "crash-majority",
+    "freeze",
+    "isolate",
+    "split",
+    "one-way",
+    "bridge",
+    "storm",
+    "slow",
+    "hand-over",
+    "link-lost",
+    "rolling",
+];
+
+impl Fault {
+    /// Its place in [`KINDS`].
+    #[must_use]
+    pub fn kind(&self) -> usize {
+        match self {
+            Self::Crash(_) => 0,
+            Self::CrashMajority => 1,
+            Self::Freeze(..) => 2,
+            Self::Isolate(_) => 3,
+            Self::Split(_) => 4,
+            Self::OneWay(..) => 5,
+            Self::Bridge(_) => 6,
+            Self::Storm => 7,
+            Self::Slow(..) => 8,
+            Self::HandOver(_) => 9,
+            Self::LinkLost(..) => 10,
+            Self::Rolling => 11,
+        }
+    }
+
+    /// A random one for a world of `n` slots.
+    pub fn any(n: usize, random: &mut Random) -> Self {
+        let slot = random.pick(n);
+        let long = if random.chance(200) { 15_000_000 } else { 3_000_000 };
+        let other = (slot + 1 + random.pick(n.max(2) - 1)) % n;
+        match random.between(0, 100) {
+            0..20 => Self::Crash(slot),
+            20..23 => Self::CrashMajority,
+            23..38 => Self::Freeze(slot, random.between(100_000, long)),
+            38..48 => Self::Isolate(slot),
+            48..56 => Self::Split(random.bits()),
+            56..66 => Self::OneWay(slot, other),
+            66..70 => Self::Bridge(slot),
+            70..78 => Self::Storm,
+            78..83 => Self::Slow(slot, random.between(20_000, 800_000)),
+            83..91 => Self::HandOver(slot),
+            91..96 => Self::LinkLost(slot, other),
+            _ => Self::Rolling,
+        }
+    }
+}

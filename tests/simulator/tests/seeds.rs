@@ -1,0 +1,78 @@
+//! Histories of mixed faults, all invariants on. A failure prints the trace and the command that replays it.
+
+use rauthy_simulator::{Options, run};
+
+/// Seconds with faults in each history.
+const SECONDS: u64 = 40;
+
+fn seeds(nodes: usize, from: u64, count: u64) {
+    for seed in from..from + count {
+        if let Err(failure) = run(&Options { seed, nodes, seconds: SECONDS, live: false }) {
+            panic!("{failure}");
+        }
+    }
+}
+
+#[test]
+fn one_node() {
+    seeds(1, 0, 40);
+}
+
+#[test]
+fn three_nodes() {
+    seeds(3, 1000, 80);
+}
+
+#[test]
+fn three_nodes_more() {
+    seeds(3, 2000, 60);
+}
+
+#[test]
+fn four_nodes() {
+    seeds(4, 3000, 40);
+}
+
+#[test]
+fn five_nodes() {
+    seeds(5, 4000, 50);
+}
+
+#[test]
+fn seven_nodes() {
+    seeds(7, 5000, 30);
+}
+
+/// Everything random comes from the seed: the same one gives the same history, byte for byte.
+#[test]
+fn a_seed_is_a_history() {
+    for (seed, nodes) in [(1, 3), (2, 5)] {
+        let options = Options { seed, nodes, seconds: SECONDS, live: false };
+        let first = run(&options).unwrap_or_else(|failure| panic!("{failure}"));
+        let second = run(&options).unwrap_or_else(|failure| panic!("{failure}"));
+        assert_eq!(first.hash, second.hash);
+        let other = run(&Options { seed: seed + 1, ..options }).unwrap_or_else(|failure| panic!("{failure}"));
+        assert_ne!(first.hash, other.hash, "the hash says nothing");
+    }
+}
+
+/// The faults are not all the same harmless one: what the histories are about does happen in them.
+#[test]
+fn the_histories_are_eventful() {
+    let mut total = rauthy_simulator::Report::default();
+    for seed in 0..20 {
+        let options = Options { seed, nodes: 3, seconds: SECONDS, live: false };
+        total.add(&run(&options).unwrap_or_else(|failure| panic!("{failure}")));
+    }
+    assert!(total.faults.iter().filter(|n| **n > 0).count() >= 10, "{:?}", total.faults);
+    for (what, n) in [
+        ("elections", total.elections),
+        ("seat swaps", total.swaps),
+        ("snapshots", total.snapshots),
+        ("wipes", total.wipes),
+        ("acknowledged writes", total.writes[0]),
+        ("reads", total.reads.0),
+    ] {
+        assert!(n > 20, "only {n} {what}");
+    }
+}
