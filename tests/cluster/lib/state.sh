@@ -98,6 +98,8 @@ tear_down() {
     [ "$n" != 200 ] || say "some cgroups are left: $(tr '\n' ' ' <"$STATE/cgroups")"
     sleep 0.05
   done
+  # The mark goes last: an interrupted removal can be taken up again.
+  find "$STATE" -mindepth 1 -maxdepth 1 ! -name .cluster -exec rm -rf --one-file-system {} +
   rm -rf --one-file-system "$STATE"
   rmdir "$(dirname "$STATE")" 2>/dev/null || true
 }
