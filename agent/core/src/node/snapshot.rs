@@ -177,10 +177,8 @@ impl Node {
     }
 
     pub(super) fn on_snapshot_chunk(&mut self, from: Incarnation, chunk: SnapshotChunk) {
-        let me = self.outbox.me.clone();
         let Life::Bound(bound) = &self.life else { return };
-        // Only learners install snapshots.
-        if chunk.term < bound.term || bound.configurations.iter().any(|(_, c)| c.seats(&me)) {
+        if chunk.term < bound.term {
             return;
         }
         self.follow(&from, chunk.term);
@@ -211,6 +209,7 @@ impl Node {
             reply.installed = bound.install.is_none() && bound.commit >= chunk.base.index;
             reply.restart = !reply.installed;
             if !empty && reply.restart && bound.install.is_none() {
+                // Only learners install snapshots. The seat that its own log may give it was never committed.
                 return self.wipe("it fell behind what the leader's log still holds");
             }
             return self.outbox.send(&from, Body::SnapshotReply(reply));
