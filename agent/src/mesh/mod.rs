@@ -1,6 +1,194 @@
 //! The streams between agents.
+//!
+//! ```text
+//!  dial ──▶ connection (TLS) ──▶ handshake ──▶ links ◀── handshake ◀── serve ◀── connection ◀── listen
+//!                                               │  one stream for each peer and purpose: control, forward, bulk
+//!            core ── Mesh::send ── queue ───────┤
+//!            core ◀─ Incoming ──── pump ────────┘        admin: the operator's own streams
+//! ```
+//!
+//! * [`handshake`]: who is at the other end · [`links`]: which stream is the link · [`wire`]: messages as bytes
+//! * [`limit`], [`connection`]: what a stranger may cost · [`board`]: what is reported
 
+mod admin;
 mod board;
+mod connection;
+mod dial;
+pub mod handshake;
+mod limit;
+mod links;
+pub mod listen;
+mod me;
+mod pump;
+mod serve;
 pub mod wire;
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use prost::Message as _;
+use rauthy_core::message::Class;
+use rauthy_core::{Message, Slot};
+use rauthy_proto::cache::NodeStatus;
+use rauthy_proto::mesh::frame::Frame as Kind;
+use rauthy_proto::mesh::{Batch, Frame, Purpose};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+
+use crate::runtime::Metrics;
+use crate::tls::Tls;
 pub use board::{Board, LinkState};
+pub use me::Me;
+
+/// Largest message that is taken from a proven peer: an append of a full window, and then some.
+const LARGEST: usize = 16 << 20;
+/// A frame is closed when it holds this much.
+const FRAME: usize = 1 << 20;
+/// Frames that wait for one stream.
+const QUEUE: usize = 256;
+/// Handshakes of accepted streams at a time.
+const STRANGERS: usize = 64;
+/// HTTP/2 pings: how often, and how long an answer may take. A dead peer is found in 3 s.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(2));
+/// Bytes that may be on their way on a stream.
+const WINDOW: u32 = 4 << 20;
+
+/// What the mesh brings to the consensus task.
+#[derive(Debug)]
+pub enum Incoming {
+    /// A message of a proven peer.
+    Message(Message),
+    /// There is no link to this peer any more; what was forwarded on it has an unknown outcome.
+    LinkLost(Slot),
+}
+
+/// How the operator's question for a status reaches the runtime.
+pub type StatusRequest = oneshot::Sender<NodeStatus>;
+
+/// What the mesh works with.
+pub struct Parts {
+    /// Who this is.
+    pub me: Arc<Me>,
+    /// Certificates; `None`: no TLS.
+    pub tls: Option<Arc<Tls>>,
+    /// Shortest and longest wait before a redial.
+    pub reconnect: (Duration, Duration),
+    /// Where links and refusals are reported.
+    pub board: Arc<Board>,
+    /// Where they are counted.
+    pub metrics: Arc<Metrics>,
+    /// Where messages go.
+    pub incoming: mpsc::Sender<Incoming>,
+    /// Where the operator's questions go.
+    pub status: mpsc::Sender<StatusRequest>,
+}
+
+pub(crate) struct Inner {
+    me: Arc<Me>,
+    tls: Option<Arc<Tls>>,
+    reconnect: (Duration, Duration),
+    board: Arc<Board>,
+    metrics: Arc<Metrics>,
+    incoming: mpsc::Sender<Incoming>,
+    status: mpsc::Sender<StatusRequest>,
+    links: links::Links,
+    strangers: Arc<Semaphore>,
+    stop: CancellationToken,
+}
+
+/// The running mesh; cheap to clone.
+#[derive(Clone)]
+pub struct Mesh(Arc<Inner>);
+
+impl Mesh {
+    /// Serves on the listeners and dials every other slot, until [`Self::stop`].
+    #[must_use]
+    pub fn start(parts: Parts, listeners: Vec<TcpListener>) -> Self {
+        let Parts { me, tls, reconnect, board, metrics, incoming, status } = parts;
+        let inner = Arc::new(Inner {
+            links: links::Links::new(me.slot.clone()),
+            me,
+            tls,
+            reconnect,
+            board,
+            metrics,
+            incoming,
+            status,
+            strangers: Arc::new(Semaphore::new(STRANGERS)),
+            stop: CancellationToken::new(),
+        });
+        let connections = ReceiverStream::new(listen::accept(&inner, listeners));
+        let server = Server::builder()
+            .http2_keepalive_interval(Some(KEEPALIVE.0))
+            .http2_keepalive_timeout(Some(KEEPALIVE.1))
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW * 2)
+            // A proxy may carry the streams of all peers over one connection.
+            .max_concurrent_streams(64)
+            .http2_max_header_list_size(16 << 10)
+            .add_service(serve::service(inner.clone()))
+            .serve_with_incoming_shutdown(connections, inner.stop.clone().cancelled_owned());
+        tokio::spawn(async move {
+            if let Err(error) = server.await {
+                tracing::error!(%error, "the mesh's server ended");
+            }
+        });
+        for peer in inner.me.slots.iter().filter(|slot| **slot != inner.me.slot) {
+            inner.metrics.link(peer.as_str(), false);
+            for purpose in [Purpose::Control, Purpose::Forward, Purpose::Bulk] {
+                tokio::spawn(dial::keep(inner.clone(), peer.clone(), purpose));
+            }
+        }
+        Self(inner)
+    }
+
+    /// Puts messages for one peer into the queue of the link of their class; never waits. What does not fit, or
+    /// has no link, is dropped and counted: the core sends again.
+    pub fn send(&self, to: &Slot, class: Class, messages: Vec<Message>) {
+        let purpose = match class {
+            Class::Control => Purpose::Control,
+            // A write need not wait for a stream that is only just being opened.
+            Class::Forward if self.0.links.with(to, Purpose::Forward, |_| ()).is_none() => Purpose::Control,
+            Class::Forward => Purpose::Forward,
+            Class::Bulk => Purpose::Bulk,
+        };
+        let flush = |batch: &mut Vec<_>| {
+            let batch = Batch { messages: std::mem::take(batch) };
+            if let Err(why) = self.0.links.send(to, purpose, Frame { frame: Some(Kind::Batch(batch)) }) {
+                self.0.metrics.drop_message(why);
+            }
+        };
+        let (mut batch, mut size) = (Vec::with_capacity(messages.len()), 0);
+        for message in messages {
+            let message = wire::encode(message);
+            size += message.encoded_len();
+            batch.push(message);
+            if size >= FRAME {
+                flush(&mut batch);
+                size = 0;
+            }
+        }
+        if !batch.is_empty() {
+            flush(&mut batch);
+        }
+    }
+
+    /// Ends all streams and takes no new ones.
+    pub fn stop(&self) {
+        self.0.stop.cancel();
+        self.0.links.clear();
+    }
+}
+
+impl Inner {
+    /// Somebody was refused: count it, show it, and say it now and then.
+    fn refuse(&self, from: &str, claimed: &str, reason: &'static str, why: &str) {
+        self.metrics.refused(reason);
+        if self.board.refused(from, claimed, reason) {
+            tracing::warn!(from, claimed, reason, why, "refused");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Who this agent is towards its peers.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bytes::Bytes;
+use rauthy_core::Slot;
+use rauthy_proto::mesh::Identity;
+
+use crate::config::Tokens;
+
+/// What every handshake needs to know of this side.
+#[derive(Debug)]
+pub struct Me {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// This slot.
+    pub slot: Slot,
+    /// 16 random bytes, fixed for the life of this process.
+    pub boot: Bytes,
+    /// Every slot that may join, this one included.
+    pub slots: Vec<Slot>,
+    tokens: RwLock<Arc<Tokens>>,
+}
+
+impl Me {
+    /// This process.
+    #[must_use]
+    pub fn new(cluster: String, slot: Slot, boot: [u8; 16], slots: Vec<Slot>, tokens: Tokens) -> Self {
+        let boot = Bytes::copy_from_slice(&boot);
+        Self { cluster, slot, boot, slots, tokens: RwLock::new(Arc::new(tokens)) }
+    }
+
+    /// As it stands in a handshake.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        Identity { slot: self.slot.to_string(), boot: self.boot.clone() }
+    }
+
+    /// The tokens that are valid now.
+    #[must_use]
+    pub fn tokens(&self) -> Arc<Tokens> {
+        self.tokens.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Other tokens are valid from now on; streams that stand are not touched. False: they are the same.
+    pub fn set_tokens(&self, tokens: Tokens) -> bool {
+        let mut present = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
+        let changed = !present.same(&tokens);
+        *present = Arc::new(tokens);
+        changed
+    }
+}

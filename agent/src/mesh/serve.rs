@@ -1,0 +1,88 @@
+//! The accepting side: every stream proves itself before it is anything.
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::stream::Map;
+use rauthy_proto::mesh::mesh_server::{Mesh, MeshServer};
+use rauthy_proto::mesh::refused::Reason;
+use rauthy_proto::mesh::{Frame, Purpose};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::connection::Origin;
+use super::handshake::{self, HandshakeError, Peer};
+use super::limit::{Gate, Guarded};
+use super::{Inner, LARGEST, QUEUE, admin, pump};
+
+/// The gRPC service of the mesh.
+pub(super) struct Service(Arc<Inner>);
+
+/// Ready to be served.
+pub(super) fn service(mesh: Arc<Inner>) -> Guarded<MeshServer<Service>> {
+    Guarded(MeshServer::new(Service(mesh)).max_decoding_message_size(LARGEST))
+}
+
+type Frames = Map<ReceiverStream<Frame>, fn(Frame) -> Result<Frame, Status>>;
+
+#[tonic::async_trait]
+impl Mesh for Service {
+    type OpenStream = Frames;
+
+    async fn open(&self, request: Request<Streaming<Frame>>) -> Result<Response<Frames>, Status> {
+        let mesh = self.0.clone();
+        let extensions = request.extensions();
+        let (Some(origin), Some(gate)) = (extensions.get::<Origin>(), extensions.get::<Gate>()) else {
+            return Err(Status::internal("a stream without a connection"));
+        };
+        let (origin, gate) = (origin.clone(), gate.clone());
+        // Strangers wait for each other, never for peers: those are beyond this place.
+        let Ok(permit) = mesh.strangers.clone().try_acquire_owned() else {
+            return Err(Status::resource_exhausted("too many handshakes at a time"));
+        };
+        let rx = request.into_inner();
+        let (tx, out) = mpsc::channel(QUEUE);
+        tokio::spawn(async move {
+            let mut rx = rx;
+            let proven = authenticate(&mesh, &origin, &tx, &mut rx).await;
+            drop(permit);
+            if let Ok(peer) = proven {
+                gate.open();
+                origin.authenticated();
+                if peer.purpose == Purpose::Admin {
+                    admin::serve(&mesh, &tx, &mut rx).await;
+                } else {
+                    pump::run(&mesh, peer, tx, rx, false, Some(origin.remote)).await;
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(out).map(Ok as fn(Frame) -> Result<Frame, Status>)))
+    }
+}
+
+async fn authenticate(
+    mesh: &Inner,
+    origin: &Origin,
+    tx: &mpsc::Sender<Frame>,
+    rx: &mut Streaming<Frame>,
+) -> Result<Peer, HandshakeError> {
+    let mut claimed = String::new();
+    let result =
+        handshake::answer(&mesh.me, &origin.exporter, tx, rx, &mut claimed, |peer| mesh.accept(peer)).await;
+    if let Err(error) = &result {
+        mesh.refuse(&origin.remote.ip().to_string(), &claimed, error.reason(), &error.to_string());
+    }
+    result
+}
+
+impl Inner {
+    /// Whether a proven peer may have a stream.
+    pub(super) fn accept(&self, peer: &Peer) -> Result<(), HandshakeError> {
+        if peer.purpose != Purpose::Admin && self.links.duplicate(&peer.slot, &peer.boot) {
+            let message = format!("another live process is {} already: stop one of them", peer.slot);
+            return Err(HandshakeError::Refused { reason: Reason::DuplicateSlot, message });
+        }
+        Ok(())
+    }
+}
