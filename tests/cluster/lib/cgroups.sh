@@ -83,12 +83,19 @@ join_cgroup() { # hub | nodeN: moves the calling shell
   while read -r _ dir; do echo 0 >"$dir/$1/cgroup.procs"; done <"$STATE/cgroups"
 }
 
-# After a node's crash its dead pods' cgroups are still there; each would cost
-# the new kubelet three seconds.
-empty_cgroup() { # nodeN
-  local dir
-  while read -r _ dir; do
-    find "$dir/$1" -mindepth 1 -depth -type d -exec rmdir {} + 2>/dev/null || true
+# Makes the node's cgroup anew. After a crash the dead pods' cgroups are still in
+# it, and each would cost the new kubelet three seconds; and in version 2 it still
+# hands controllers down, so that nothing could join it.
+fresh_cgroup() { # nodeN
+  local names dir
+  while read -r names dir; do
+    dir=$dir/$1
+    for _ in $(seq 100); do
+      find "$dir" -depth -type d -exec rmdir {} + 2>/dev/null && break
+      sleep 0.05
+    done
+    mkdir "$dir"
+    [ "$names" = all ] || v1_cpuset "$dir"
   done <"$STATE/cgroups"
 }
 

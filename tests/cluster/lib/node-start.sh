@@ -10,7 +10,7 @@ if [ -s "$D/pid" ] && kill -0 "$(cat "$D/pid")" 2>/dev/null; then
   exit 0
 fi
 join_cgroup hub
-empty_cgroup "node$NODE"
+fresh_cgroup "node$NODE"
 rm -f "$D/ready"
 ip link del "veth$NODE" 2>/dev/null || true
 
