@@ -1,0 +1,102 @@
+//! A cluster comes to be, and outlives its leader.
+
+use std::time::Duration;
+
+use rauthy_client::{AckLevel, PutOptions, Role};
+use rauthy_processes::{Cluster, PATIENCE, Setup, Writers, eventually};
+
+/// One leader, one generation; what one node wrote all others read; the probes say so too.
+async fn elects_and_shares(setup: Setup) {
+    let cluster = Cluster::start(setup).await;
+    let views = cluster.all_ready().await;
+    let leaders = views.iter().filter(|v| v.role() == Role::Leader).count();
+    assert_eq!(leaders, 1, "{views:?}");
+    assert!(views.iter().all(|v| v.certificate_expires_in_s > 0 || !setup.tls), "{views:?}");
+    for writer in 1..=setup.nodes {
+        let (key, value) = (format!("key {writer}"), format!("value {writer}"));
+        cluster.put(writer, &key, &value).await;
+        for reader in 1..=setup.nodes {
+            cluster.reads(reader, &key, &value).await;
+        }
+    }
+    assert_eq!(cluster.get(1, "never written").await, Ok(None));
+    let client = cluster.node(1).client();
+    assert_eq!(client.delete("test", "key 1", AckLevel::Quorum).await, Ok(true));
+    assert_eq!(client.delete("test", "key 1", AckLevel::Quorum).await, Ok(false));
+    let short = PutOptions { ttl: Some(Duration::from_millis(300)), ack: AckLevel::Leader, deadline: None };
+    client.put("test", "short", "lived", short).await.unwrap();
+    for reader in 1..=setup.nodes {
+        eventually("the end of a value with ttl", PATIENCE, async || {
+            match cluster.get(reader, "short").await {
+                Ok(None) => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
+    }
+    cluster.same_data().await;
+    for (probe, answer) in [("livez", "alive"), ("readyz", "ready"), ("startupz", "started")] {
+        let (status, body) = cluster.http(1, probe);
+        assert_eq!((status, body.trim()), (200, answer), "/{probe}");
+    }
+    let (status, metrics) = cluster.http(1, "metrics");
+    assert_eq!(status, 200);
+    assert!(
+        metrics.contains(r#"rauthy_operations_total{operation="put",level="quorum",outcome="ok"} "#),
+        "{metrics}"
+    );
+    assert!(metrics.trim_end().ends_with("# EOF"), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_nodes_elect_and_share() {
+    elects_and_shares(Setup::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_nodes_without_tls_elect_and_share() {
+    elects_and_shares(Setup { nodes: 5, tls: false, ..Setup::default() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_node_is_a_cluster() {
+    elects_and_shares(Setup { nodes: 1, ..Setup::default() }).await;
+}
+
+/// SIGKILL of the leader under writers: a new leader, and nothing acknowledged is lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_leader_is_killed_under_writers() {
+    let mut cluster = Cluster::start(Setup::default()).await;
+    let leader = cluster.leader().await;
+    let others = cluster.others(leader);
+    let before = cluster.node(leader).status().await.unwrap();
+    let writers = Writers::start(others.iter().map(|n| cluster.node(*n).client().clone()), 16);
+    eventually("500 writes", PATIENCE, async || enough(writers.acknowledged(), 500)).await;
+    cluster.node_mut(leader).kill();
+    let new = cluster.leader_among(&others).await;
+    assert_ne!(new, leader);
+    let then = writers.acknowledged();
+    eventually("500 writes under the new leader", PATIENCE, async || {
+        enough(writers.acknowledged(), then + 500)
+    })
+    .await;
+    let history = writers.stop().await;
+    println!(
+        "{} acknowledged, {} unknown, {} refused, longest gap {:?}",
+        history.acknowledged.len(),
+        history.unknown,
+        history.refused,
+        history.longest_gap
+    );
+    cluster.node_mut(leader).start();
+    let views = cluster.all_ready().await;
+    assert!(views.iter().all(|v| v.generation == before.generation), "the data was lost: {views:?}");
+    for node in cluster.nodes() {
+        history.check(node.client()).await.unwrap_or_else(|lost| panic!("at node {}: {lost}", node.number));
+    }
+    cluster.same_data().await;
+}
+
+pub(crate) fn enough(now: u64, wanted: u64) -> Result<(), String> {
+    if now >= wanted { Ok(()) } else { Err(format!("{now} of {wanted}")) }
+}

@@ -1,0 +1,87 @@
+//! A node that is cut off serves nothing, whatever it was before.
+
+use std::time::Duration;
+
+use rauthy_client::Error;
+use rauthy_processes::{Cluster, PATIENCE, Setup, eventually};
+use tokio::time::Instant;
+
+/// Within this long after the cut, the minority must refuse.
+const REFUSES_WITHIN: Duration = Duration::from_secs(2);
+/// L, after which no lease of before the cut can be valid any more, with room for the drift of clocks.
+const LEASE: Duration = Duration::from_millis(1100);
+
+/// Cuts `victim` off, looks at both sides, and heals.
+async fn cut_off(cluster: &Cluster, victim: usize, round: &str) {
+    let others = cluster.others(victim);
+    let key = format!("key {round}");
+    cluster.put(victim, &key, "old").await;
+    for number in 1..=3 {
+        cluster.reads(number, &key, "old").await;
+    }
+    cluster.net.cut(victim);
+    let cut = Instant::now();
+    eventually("the minority refuses reads and writes", REFUSES_WITHIN, async || {
+        cluster.refuses(victim, &key).await
+    })
+    .await;
+    println!("{round}: node {victim} refuses {:?} after the cut", cut.elapsed());
+
+    cluster.leader_among(&others).await;
+    eventually("the majority writes", PATIENCE, async || {
+        let put = cluster.node(others[0]).client().put("test", key.clone(), "new", Default::default()).await;
+        put.map_err(|e| e.to_string())
+    })
+    .await;
+    cluster.reads(others[1], &key, "new").await;
+    // For more than an election's time nothing may be served there: neither the old value nor a miss.
+    let watch_until = Instant::now() + 3 * LEASE;
+    while Instant::now() < watch_until {
+        let read = cluster.get(victim, &key).await;
+        assert_eq!(read, Err(Error::NoQuorum), "a read in the minority, {:?} after the cut", cut.elapsed());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let (status, why) = cluster.http(victim, "readyz");
+    assert_eq!(status, 503, "{why}");
+    let (status, why) = cluster.http(victim, "livez");
+    assert_eq!(status, 200, "no quorum is no reason to be restarted: {why}");
+
+    cluster.net.heal(victim);
+    cluster.all_ready().await;
+    for number in 1..=3 {
+        assert_eq!(cluster.get(number, &key).await, Ok(Some("new".into())), "at node {number} after healing");
+    }
+    cluster.same_data().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_minority_refuses_and_never_serves_a_stale_value() {
+    let cluster = Cluster::start(Setup::default()).await;
+    let generation = cluster.node(1).status().await.unwrap().generation;
+    let leader = cluster.leader().await;
+    cut_off(&cluster, leader, "leader").await;
+    let leader = cluster.leader().await;
+    cut_off(&cluster, cluster.others(leader)[0], "follower").await;
+    let views = cluster.all_ready().await;
+    assert!(views.iter().all(|v| v.generation == generation), "the data was lost: {views:?}");
+}
+
+/// Cut off for longer than T_inv: the node throws its copy away, and takes a new one when it is back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_minority_wipes_after_a_while_and_comes_back() {
+    let cluster =
+        Cluster::start(Setup { invalidate_after: Duration::from_secs(4), ..Setup::default() }).await;
+    let leader = cluster.leader().await;
+    let victim = cluster.others(leader)[0];
+    cluster.put(leader, "key", "old").await;
+    cluster.net.cut(victim);
+    eventually("the wipe", PATIENCE, async || {
+        let view = cluster.node(victim).status().await?;
+        if view.wipes > 0 && view.entries == 0 { Ok(()) } else { Err(format!("{view:?}")) }
+    })
+    .await;
+    cluster.put(leader, "key", "new").await;
+    cluster.net.heal(victim);
+    cluster.reads(victim, "key", "new").await;
+    cluster.same_data().await;
+}
