@@ -97,7 +97,7 @@ async fn run(arguments: Run) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&arguments.log_level).with_context(|| {
         format!("LOG_LEVEL `{}` is no level and no filter; try info", arguments.log_level)
     })?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(std::io::stderr);
     if arguments.log_json {
         log.json().init()
     } else {

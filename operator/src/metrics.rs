@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -22,13 +22,7 @@ struct ClusterLabels {
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ResultLabels {
-    result: Outcome,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelValue)]
-enum Outcome {
-    Ok,
-    Error,
+    result: &'static str,
 }
 
 type ClusterGauge = Family<ClusterLabels, Gauge<i64, AtomicI64>>;
@@ -71,7 +65,7 @@ impl Default for Metrics {
 impl Metrics {
     /// Counts a round.
     pub fn reconciled(&self, ok: bool, took: Duration) {
-        let result = if ok { Outcome::Ok } else { Outcome::Error };
+        let result = if ok { "ok" } else { "error" };
         self.rounds.get_or_create(&ResultLabels { result }).inc();
         self.seconds.observe(took.as_secs_f64());
     }

@@ -50,7 +50,7 @@ pub fn write(root: &Path) -> Result<(), Error> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(failed)?;
         }
-        std::fs::write(&path, &text).map_err(|error| Error::Write(path.display().to_string(), error))?;
+        std::fs::write(&path, &text).map_err(failed)?;
     }
     Ok(())
 }

@@ -169,7 +169,7 @@ pub struct CacheSpec {
     #[schemars(length(max = 10))]
     #[x_kube(
         validation = Rule::new("self.matches('^[1-9][0-9]*(ms|s|m)$') && duration(self) >= duration('2s') && duration(self) <= duration('5m')")
-            .message("cache.invalidateAfter must be a time such as 10s, 1500ms or 1m, from 2s to 5m")
+            .message("cache.invalidateAfter must be a time such as 10s, 2500ms or 1m, from 2s to 5m")
     )]
     pub invalidate_after: String,
     /// Most memory for values, for example 128Mi or 1Gi; at least 8Mi. Writes beyond it are refused.

@@ -1,0 +1,294 @@
+//! Whole rounds against an API server in memory: what is written, in which order, and what happens when something
+//! goes wrong in between.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may end by a panic")]
+
+mod support;
+
+use std::time::Duration;
+
+use kube::runtime::controller::Action;
+use serde_json::{Value, json};
+use support::{Api, CA, HOSTS, Operator, PDB, STATEFULSET, TLS, TOKEN};
+
+fn token(api: &Api) -> Value {
+    api.get(TOKEN).expect("the token's Secret")["data"]["token"].clone()
+}
+
+#[tokio::test]
+async fn everything_is_created_and_the_statefulset_last() {
+    let api = Api::with(json!({}));
+    Operator::start(&api).round().await.unwrap();
+    let writes = api.writes();
+    let secrets = "/api/v1/namespaces/idm/secrets";
+    assert_eq!(
+        writes,
+        [
+            format!("POST {secrets}"),
+            format!("POST {secrets}"),
+            format!("PATCH {TLS}"),
+            "PATCH /api/v1/namespaces/idm/serviceaccounts/rauthy".to_owned(),
+            format!("PATCH {HOSTS}"),
+            "PATCH /api/v1/namespaces/idm/services/rauthy".to_owned(),
+            "PATCH /api/v1/namespaces/idm/services/rauthy-client".to_owned(),
+            format!("PATCH {PDB}"),
+            format!("PATCH {STATEFULSET}"),
+            "PATCH /apis/rauthy.dev/v1alpha1/namespaces/idm/rauthyclusters/rauthy/status".to_owned(),
+        ]
+    );
+    for (path, object) in api.owned() {
+        let owner = &object["metadata"]["ownerReferences"][0];
+        assert_eq!((&owner["uid"], &owner["controller"]), (&json!("uid-1"), &json!(true)), "{path}");
+    }
+    assert_eq!(api.condition("Available").0, "False");
+    assert!(api.events().iter().any(|(reason, note)| reason == "Created" && note.contains("StatefulSet rauthy")));
+}
+
+#[tokio::test]
+async fn an_idle_cluster_causes_no_writes() {
+    let api = Api::with(json!({}));
+    let operator = Operator::start(&api);
+    operator.settle().await;
+    let events = api.events();
+    for _ in 0..5 {
+        operator.round().await.unwrap();
+    }
+    // Neither does an operator that has just started and knows nothing.
+    Operator::start(&api).round().await.unwrap();
+    assert_eq!(api.writes(), Vec::<String>::new());
+    assert_eq!(api.events(), events);
+}
+
+#[tokio::test]
+async fn an_operator_killed_anywhere_in_a_creation_finishes_it() {
+    let whole = Api::with(json!({}));
+    Operator::start(&whole).settle().await;
+    let paths = |api: &Api| api.owned().keys().cloned().collect::<Vec<_>>();
+    for writes in 0..10 {
+        let api = Api::with(json!({}));
+        api.fail_after(Some(writes), 500);
+        Operator::start(&api).round().await.expect_err("the API server fails");
+        let (before, after) = (api.get(TOKEN), api.get(CA));
+        api.fail_after(None, 0);
+        Operator::start(&api).settle().await;
+        assert_eq!(paths(&api), paths(&whole), "killed after {writes} writes");
+        if before.is_some() {
+            assert_eq!(api.get(TOKEN), before, "the token is kept, killed after {writes} writes");
+        }
+        if after.is_some() {
+            assert_eq!(api.get(CA), after, "the CA is kept, killed after {writes} writes");
+        }
+        let trusted = api.get(TLS).unwrap()["data"]["ca.crt"].clone();
+        assert_eq!(trusted, api.get(CA).unwrap()["data"]["tls.crt"], "one CA, killed after {writes} writes");
+    }
+}
+
+#[tokio::test]
+async fn the_token_is_never_made_again() {
+    let api = Api::with(json!({}));
+    Operator::start(&api).settle().await;
+    let first = token(&api);
+    assert_eq!(first.as_str().unwrap().len(), 64, "48 characters in base64");
+    for _ in 0..3 {
+        Operator::start(&api).settle().await;
+    }
+    assert_eq!(token(&api), first);
+
+    // Not even when it was emptied: that is reported.
+    let mut emptied = api.get(TOKEN).unwrap();
+    emptied["data"] = json!({});
+    api.put(TOKEN, emptied.clone());
+    let error = Operator::start(&api).round().await.unwrap_err().to_string();
+    assert!(error.contains("rauthy-cache-auth") && error.contains("put the token back"), "{error}");
+    assert_eq!(api.get(TOKEN).unwrap()["data"], json!({}));
+    assert_eq!(api.condition("Degraded").1, "InvalidSpec");
+}
+
+#[tokio::test]
+async fn two_operators_at_once_make_one_token() {
+    let api = Api::with(json!({}));
+    // The other one's Secret appears between this one's reading and writing: the create is refused.
+    api.fail_after(Some(0), 409);
+    let error = Operator::start(&api).round().await.unwrap_err();
+    assert!(error.to_string().contains("rauthy-cache-auth"), "{error}");
+    assert_eq!(api.condition("Degraded").0, "False", "a conflict passes by itself");
+}
+
+#[tokio::test]
+async fn a_foreign_object_is_not_touched() {
+    for (path, kind, version) in [(TOKEN, "Secret", "v1"), (STATEFULSET, "StatefulSet", "apps/v1")] {
+        let api = Api::with(json!({}));
+        let name = path.rsplit('/').next().unwrap();
+        let mut foreign = json!({
+            "apiVersion": version, "kind": kind, "metadata": { "name": name, "namespace": "idm", "uid": "uid-x" },
+        });
+        if kind == "StatefulSet" {
+            foreign["spec"] = json!({ "selector": {}, "template": {}, "serviceName": "x" });
+        }
+        api.put(path, foreign.clone());
+        let before = api.get(path);
+        let error = Operator::start(&api).round().await.unwrap_err().to_string();
+        assert!(error.contains(&format!("{kind} `{name}`")) && error.contains("belongs to nobody"), "{error}");
+        assert_eq!(api.get(path), before);
+        assert_eq!(api.owned().len(), 1, "nothing else is made beside it");
+        assert!(api.events().iter().any(|(reason, _)| reason == "InvalidSpec"));
+    }
+}
+
+#[tokio::test]
+async fn drift_is_repaired_and_reported() {
+    let api = Api::with(json!({}));
+    let operator = Operator::start(&api);
+    operator.settle().await;
+    let whole = api.owned();
+    let mut changed = api.get(STATEFULSET).unwrap();
+    changed["spec"]["replicas"] = json!(1);
+    changed["spec"]["template"]["spec"]["containers"][0]["image"] = json!("evil:1");
+    api.put(STATEFULSET, changed);
+    api.remove(HOSTS);
+    api.remove(PDB);
+    operator.settle().await;
+    let spec = &api.get(STATEFULSET).unwrap()["spec"];
+    assert_eq!(spec["replicas"], 1, "without a host list, the StatefulSet is all that is known of the size");
+    assert_eq!(api.owned().len(), whole.len() - 1, "one member has no disruption budget");
+
+    let api = Api::with(json!({}));
+    let operator = Operator::start(&api);
+    operator.settle().await;
+    let mut changed = api.get(STATEFULSET).unwrap();
+    changed["spec"]["replicas"] = json!(1);
+    api.put(STATEFULSET, changed);
+    operator.settle().await;
+    assert_eq!(api.get(STATEFULSET).unwrap()["spec"]["replicas"], 3, "the host list says three");
+    assert!(api.events().contains(&("Updated".to_owned(), "StatefulSet rauthy".to_owned())));
+}
+
+#[tokio::test]
+async fn a_size_change_changes_nothing_and_says_so() {
+    for size in [1, 2, 5, 9] {
+        let api = Api::with(json!({}));
+        let operator = Operator::start(&api);
+        operator.settle().await;
+        let before = api.owned();
+        api.edit(|spec| spec["replicas"] = json!(size));
+        operator.settle().await;
+        assert_eq!(api.owned(), before, "size {size}");
+        let (status, reason, message) = api.condition("ScalingBlocked");
+        assert_eq!((status.as_str(), reason.as_str()), ("True", "NotImplemented"));
+        assert!(message.contains("Set spec.replicas to 3"), "{message}");
+        assert_eq!(api.cluster().status.unwrap().ready, format!("0/{size}"));
+        api.edit(|spec| spec["replicas"] = json!(3));
+        operator.settle().await;
+        assert_eq!(api.condition("ScalingBlocked").0, "False");
+    }
+}
+
+#[tokio::test]
+async fn a_new_operator_restarts_nothing() {
+    let api = Api::with(json!({}));
+    Operator::with_image(&api, "agent:1").settle().await;
+    let before = api.get(STATEFULSET);
+    Operator::with_image(&api, "agent:2").settle().await;
+    assert_eq!(api.get(STATEFULSET), before);
+}
+
+#[tokio::test]
+async fn paused_means_no_object_but_still_a_status() {
+    let api = Api::with(json!({ "paused": true }));
+    let operator = Operator::start(&api);
+    operator.settle().await;
+    assert!(api.owned().is_empty());
+    assert_eq!(api.condition("Paused").0, "True");
+
+    api.edit(|spec| spec["paused"] = json!(false));
+    operator.settle().await;
+    let before = api.owned();
+    api.edit(|spec| {
+        spec["paused"] = json!(true);
+        spec["agent"] = json!({ "logLevel": "debug" });
+    });
+    operator.settle().await;
+    assert_eq!(api.owned(), before);
+    assert_eq!(api.cluster().status.unwrap().observed_generation, Some(3));
+}
+
+#[tokio::test]
+async fn a_refused_object_is_reported_and_tried_again() {
+    let api = Api::with(json!({}));
+    let operator = Operator::start(&api);
+    api.fail_after(Some(8), 403);
+    let error = operator.round().await.unwrap_err().to_string();
+    assert!(error.contains("StatefulSet `rauthy` cannot be written"), "{error}");
+    // The status could not be written either; it can now.
+    api.fail_after(None, 0);
+    operator.settle().await;
+    assert_eq!(api.condition("Degraded").0, "False");
+}
+
+#[tokio::test]
+async fn a_token_of_the_users_own_is_used_and_must_be_there() {
+    let api = Api::with(json!({ "auth": { "tokenSecretName": "mine" } }));
+    let operator = Operator::start(&api);
+    let error = operator.round().await.unwrap_err().to_string();
+    assert!(error.contains("`mine`") && error.contains("create it with the key `token`"), "{error}");
+    let secret = |token: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "mine", "namespace": "idm" },
+            "data": { "token": token },
+        })
+    };
+    api.put("/api/v1/namespaces/idm/secrets/mine", secret("c2hvcnQ="));
+    let error = operator.round().await.unwrap_err().to_string();
+    assert!(error.contains("at least 16 characters") && !error.contains("short"), "{error}");
+    api.put("/api/v1/namespaces/idm/secrets/mine", secret("MDEyMzQ1Njc4OWFiY2RlZg=="));
+    operator.settle().await;
+    assert_eq!(api.get(TOKEN), None);
+    let volumes = api.get(STATEFULSET).unwrap()["spec"]["template"]["spec"]["volumes"].to_string();
+    assert!(volumes.contains("\"secretName\":\"mine\""), "{volumes}");
+}
+
+#[tokio::test]
+async fn without_tls_there_are_no_certificates() {
+    let api = Api::with(json!({ "tls": { "mode": "Disabled" } }));
+    Operator::start(&api).settle().await;
+    assert_eq!((api.get(CA), api.get(TLS)), (None, None));
+    assert_eq!(api.condition("TLSReady").1, "Disabled");
+    let hosts = api.get(HOSTS).unwrap()["data"]["HA_HOSTS"].clone();
+    assert_eq!(hosts, "http://rauthy-0.rauthy:8000,http://rauthy-1.rauthy:8000,http://rauthy-2.rauthy:8000");
+}
+
+#[tokio::test]
+async fn what_is_under_way_is_looked_at_sooner() {
+    let api = Api::with(json!({}));
+    let operator = Operator::start(&api);
+    operator.settle().await;
+    assert_eq!(operator.round().await.unwrap(), Action::requeue(Duration::from_secs(5)));
+}
+
+#[tokio::test]
+async fn a_failing_member_stands_in_the_status_and_in_an_event() {
+    let api = Api::with(json!({}));
+    let operator = Operator::start(&api);
+    operator.settle().await;
+    let message = "HA_HOSTS: my hostname rauthy-1 is not among the hosts";
+    api.put(
+        "/api/v1/namespaces/idm/pods/rauthy-1",
+        json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "rauthy-1", "namespace": "idm" },
+            "status": { "containerStatuses": [{
+                "name": "agent", "image": "x", "imageID": "x", "ready": false, "restartCount": 2,
+                "state": { "waiting": { "reason": "CrashLoopBackOff", "message": "back-off 20s" } },
+                "lastState": { "terminated": { "exitCode": 78, "message": message, "reason": "Error" } },
+            }] },
+        }),
+    );
+    operator.settle().await;
+    let member = api.cluster().status.unwrap().members[1].clone();
+    let exit = member.last_exit.expect("an exit");
+    assert_eq!((exit.code, exit.message.as_str(), member.restarts), (78, message, 2));
+    let (status, reason, text) = api.condition("Degraded");
+    assert_eq!((status.as_str(), reason.as_str()), ("True", "MemberFailed"));
+    assert!(text.contains("exit code 78") && text.contains(message), "{text}");
+    let event = api.events().into_iter().find(|(reason, _)| reason == "MemberFailed").expect("an event");
+    assert!(event.1.contains("rauthy-1 ended with exit code 78 (its configuration is wrong)"), "{event:?}");
+}

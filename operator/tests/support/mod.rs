@@ -1,0 +1,267 @@
+//! An API server in memory: enough of one for the operator's own requests. It counts writes, and can fail from a
+//! given write on, which is how an operator is killed in the middle of something.
+
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+
+use http::{Method, Request, Response, StatusCode};
+use kube::Client;
+use kube::client::Body;
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::Action;
+use rauthy_operator::controller::Backoff;
+use rauthy_operator::crd::RauthyCluster;
+use rauthy_operator::metrics::Metrics;
+use rauthy_operator::reconcile::events::Publisher;
+use rauthy_operator::reconcile::validate::Environment;
+use rauthy_operator::reconcile::{Context, Error, reconcile};
+use serde_json::{Value, json};
+
+/// What the server holds, by path.
+#[derive(Default)]
+struct State {
+    objects: BTreeMap<String, Value>,
+    versions: u64,
+    /// Every write, as `VERB path`.
+    writes: Vec<String>,
+    /// Writes that are still answered; after them each gets `failure`.
+    writes_left: Option<usize>,
+    failure: u16,
+}
+
+/// The server.
+#[derive(Clone, Default)]
+pub struct Api(Arc<Mutex<State>>);
+
+const CLUSTER: &str = "/apis/rauthy.dev/v1alpha1/namespaces/idm/rauthyclusters/rauthy";
+pub const TOKEN: &str = "/api/v1/namespaces/idm/secrets/rauthy-cache-auth";
+pub const CA: &str = "/api/v1/namespaces/idm/secrets/rauthy-ca";
+pub const TLS: &str = "/api/v1/namespaces/idm/secrets/rauthy-tls";
+pub const HOSTS: &str = "/api/v1/namespaces/idm/configmaps/rauthy-hosts";
+pub const STATEFULSET: &str = "/apis/apps/v1/namespaces/idm/statefulsets/rauthy";
+pub const PDB: &str = "/apis/policy/v1/namespaces/idm/poddisruptionbudgets/rauthy";
+
+impl Api {
+    /// A server with the RauthyCluster `idm/rauthy` of this spec.
+    pub fn with(spec: Value) -> Self {
+        let api = Self::default();
+        api.put(
+            CLUSTER,
+            json!({
+                "apiVersion": "rauthy.dev/v1alpha1", "kind": "RauthyCluster",
+                "metadata": { "name": "rauthy", "namespace": "idm", "uid": "uid-1", "generation": 1 },
+                "spec": spec,
+            }),
+        );
+        api
+    }
+
+    /// Puts an object there, as a user would.
+    pub fn put(&self, path: &str, mut object: Value) {
+        let mut state = self.0.lock().unwrap();
+        state.versions += 1;
+        object["metadata"]["resourceVersion"] = json!(state.versions.to_string());
+        state.objects.insert(path.to_owned(), object);
+    }
+
+    pub fn get(&self, path: &str) -> Option<Value> {
+        self.0.lock().unwrap().objects.get(path).cloned()
+    }
+
+    pub fn remove(&self, path: &str) -> Option<Value> {
+        self.0.lock().unwrap().objects.remove(path)
+    }
+
+    /// Changes the spec, as a user would.
+    pub fn edit(&self, change: impl FnOnce(&mut Value)) {
+        let mut cluster = self.get(CLUSTER).unwrap();
+        change(&mut cluster["spec"]);
+        let generation = cluster["metadata"]["generation"].as_i64().unwrap();
+        cluster["metadata"]["generation"] = json!(generation + 1);
+        self.put(CLUSTER, cluster);
+    }
+
+    pub fn cluster(&self) -> RauthyCluster {
+        serde_json::from_value(self.get(CLUSTER).unwrap()).unwrap()
+    }
+
+    /// Status of a condition and its reason.
+    pub fn condition(&self, kind: &str) -> (String, String, String) {
+        let status = self.cluster().status.expect("a status");
+        let condition = status.conditions.iter().find(|c| c.type_ == kind).expect("the condition").clone();
+        (condition.status, condition.reason, condition.message)
+    }
+
+    /// Paths of everything but events and the cluster itself.
+    pub fn owned(&self) -> BTreeMap<String, Value> {
+        let state = self.0.lock().unwrap();
+        let owned = state.objects.iter().filter(|(path, _)| *path != CLUSTER && !path.contains("/events"));
+        owned.map(|(path, object)| (path.clone(), object.clone())).collect()
+    }
+
+    /// Reasons and notes of the events.
+    pub fn events(&self) -> Vec<(String, String)> {
+        let state = self.0.lock().unwrap();
+        let events = state.objects.iter().filter(|(path, _)| path.contains("/events"));
+        let text = |event: &Value, key: &str| event[key].as_str().unwrap_or_default().to_owned();
+        events.map(|(_, event)| (text(event, "reason"), text(event, "note"))).collect()
+    }
+
+    /// Writes since the last call, as `VERB path`; events left out.
+    pub fn writes(&self) -> Vec<String> {
+        let mut writes = std::mem::take(&mut self.0.lock().unwrap().writes);
+        writes.retain(|write| !write.contains("/events"));
+        writes
+    }
+
+    /// Answers `writes` more writes, then fails with `failure`; none: never fails again.
+    pub fn fail_after(&self, writes: Option<usize>, failure: u16) {
+        let mut state = self.0.lock().unwrap();
+        (state.writes_left, state.failure) = (writes, failure);
+    }
+
+    pub fn client(&self) -> Client {
+        let api = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let api = api.clone();
+            async move {
+                let (head, body) = request.into_parts();
+                let body = body.collect_bytes().await.unwrap();
+                let (code, value) = api.answer(&head.method, head.uri.path(), &body);
+                let answer = Response::builder().status(code).body(Body::from(value.to_string().into_bytes()));
+                Ok::<_, Infallible>(answer.unwrap())
+            }
+        });
+        Client::new(service, "default")
+    }
+
+    fn answer(&self, method: &Method, path: &str, body: &[u8]) -> (StatusCode, Value) {
+        let mut state = self.0.lock().unwrap();
+        if method == Method::GET {
+            return match state.objects.get(path) {
+                Some(object) => (StatusCode::OK, object.clone()),
+                None if path.ends_with("/pods") => {
+                    let pods = state.objects.iter().filter(|(key, _)| key.starts_with(&format!("{path}/")));
+                    let items: Vec<_> = pods.map(|(_, pod)| pod.clone()).collect();
+                    (StatusCode::OK, json!({ "apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": items }))
+                }
+                None => failure(StatusCode::NOT_FOUND),
+            };
+        }
+        if !path.contains("/events") {
+            if state.writes_left == Some(0) {
+                return failure(StatusCode::from_u16(state.failure).unwrap());
+            }
+            state.writes_left = state.writes_left.map(|left| left - 1);
+        }
+        state.writes.push(format!("{method} {path}"));
+        let value: Value = serde_json::from_slice(body).unwrap_or_default();
+        state.versions += 1;
+        let version = state.versions;
+        match *method {
+            Method::POST => {
+                let path = format!("{path}/{}", value["metadata"]["name"].as_str().unwrap());
+                if state.objects.contains_key(&path) {
+                    return failure(StatusCode::CONFLICT);
+                }
+                (StatusCode::CREATED, store(&mut state.objects, path, json!({}), value, version))
+            }
+            Method::PATCH => {
+                let path = path.trim_end_matches("/status").to_owned();
+                let old = state.objects.get(&path).cloned().unwrap_or_else(|| json!({}));
+                (StatusCode::OK, store(&mut state.objects, path, old, value, version))
+            }
+            Method::DELETE => match state.objects.remove(path) {
+                Some(_) => (StatusCode::OK, json!({ "kind": "Status", "status": "Success" })),
+                None => failure(StatusCode::NOT_FOUND),
+            },
+            _ => failure(StatusCode::METHOD_NOT_ALLOWED),
+        }
+    }
+}
+
+/// Server-side apply, as far as one manager needs it: what it names is set. The status is replaced.
+fn store(objects: &mut BTreeMap<String, Value>, path: String, old: Value, new: Value, version: u64) -> Value {
+    let mut object = old.clone();
+    if new.get("status").is_some() {
+        object["status"] = Value::Null;
+    }
+    merge(&mut object, &new);
+    if object != old {
+        object["metadata"]["resourceVersion"] = json!(version.to_string());
+        if object["metadata"]["uid"].is_null() {
+            object["metadata"]["uid"] = json!(format!("uid-{version}"));
+        }
+    }
+    objects.insert(path, object.clone());
+    object
+}
+
+fn merge(old: &mut Value, new: &Value) {
+    match (old, new) {
+        (Value::Object(old), Value::Object(new)) => {
+            for (key, value) in new {
+                merge(old.entry(key.clone()).or_insert(Value::Null), value);
+            }
+        }
+        (old, new) => *old = new.clone(),
+    }
+}
+
+fn failure(code: StatusCode) -> (StatusCode, Value) {
+    let reason = match code {
+        StatusCode::NOT_FOUND => "NotFound",
+        StatusCode::CONFLICT => "AlreadyExists",
+        StatusCode::FORBIDDEN => "Forbidden",
+        _ => "InternalError",
+    };
+    let status = json!({
+        "apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Failure",
+        "code": code.as_u16(), "reason": reason, "message": format!("the server says {reason}"),
+    });
+    (code, status)
+}
+
+/// An operator: what one process keeps between rounds.
+pub struct Operator {
+    api: Api,
+    context: Arc<Context>,
+}
+
+impl Operator {
+    /// A freshly started operator.
+    pub fn start(api: &Api) -> Self {
+        Self::with_image(api, "agent:1")
+    }
+
+    pub fn with_image(api: &Api, image: &str) -> Self {
+        let context = Context {
+            client: api.client(),
+            environment: Environment { agent_image: Some(image.to_owned()) },
+            publisher: Publisher::new(api.client(), "test".to_owned()),
+            metrics: Metrics::default(),
+            backoff: Backoff::default(),
+        };
+        Self { api: api.clone(), context: Arc::new(context) }
+    }
+
+    /// One round with the cluster as it is on the server.
+    pub async fn round(&self) -> Result<Action, Error> {
+        reconcile(Arc::new(DeserializeGuard(Ok(self.api.cluster()))), self.context.clone()).await
+    }
+
+    /// Rounds until one writes nothing.
+    pub async fn settle(&self) {
+        for _ in 0..10 {
+            self.api.writes();
+            self.round().await.expect("a round");
+            if self.api.writes().is_empty() {
+                return;
+            }
+        }
+        panic!("ten rounds, and the last one still wrote something");
+    }
+}
