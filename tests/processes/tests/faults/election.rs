@@ -63,6 +63,18 @@ async fn one_node_is_a_cluster() {
     elects_and_shares(Setup { nodes: 1, ..Setup::default() }).await;
 }
 
+/// Without HA_MODE: no list, no token, no certificate, no peers, and the same service.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_single_node_needs_no_settings() {
+    let mut cluster = Cluster::prepare(Setup { nodes: 1, ..Setup::default() });
+    cluster.node_mut(1).environment.retain(|name, _| ["CACHE_LISTEN", "AGENT_HTTP"].contains(name));
+    cluster.node_mut(1).start();
+    cluster.all_ready().await;
+    cluster.put(1, "key", "value").await;
+    assert_eq!(cluster.get(1, "key").await, Ok(Some("value".into())));
+    assert_eq!(cluster.get(1, "none").await, Ok(None));
+}
+
 /// SIGKILL of the leader under writers: a new leader, and nothing acknowledged is lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_leader_is_killed_under_writers() {
