@@ -1,9 +1,18 @@
 //! The task that owns the consensus core, and the way into it.
+//!
+//! * [`start`]: puts config, TLS, mesh and core together · [`Handle`]: what the rest of the process uses
+//! * `task`: the loop around the core · `events`: its log · [`Metrics`]: what is counted · `status`: what is reported
+//! * `reload`: token and host list, read again · [`clock`]: the core's time
 
 pub mod clock;
+mod events;
 mod handle;
 mod metrics;
+mod reload;
+mod start;
 mod status;
+mod task;
 
 pub use handle::Handle;
 pub use metrics::{Metrics, PeerLabel, ReasonLabel, RoleLabel, role_name};
+pub use start::{Running, StartError, start};

@@ -1,0 +1,76 @@
+//! Files that are read again when they change: the token, and the host list.
+//!
+//! A changed token is in use for every handshake from then on; streams that stand are not touched. A changed host list
+//! is reported, not acted upon: the core learns its list at birth, and takes another one only by a change of size that
+//! the log decides.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rauthy_core::HostList;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{ConfigError, Tokens, hosts};
+use crate::mesh::Me;
+
+/// How often the files are looked at.
+const POLL: Duration = Duration::from_secs(3);
+
+/// Watches the token file.
+pub(super) async fn token(path: PathBuf, me: Arc<Me>, stop: CancellationToken) {
+    let mut last = None;
+    while stop.run_until_cancelled(tokio::time::sleep(POLL)).await.is_some() {
+        let name = "CACHE_AUTH_TOKEN_FILE";
+        match read(name, &path).await.and_then(|text| Tokens::parse(name, &text)) {
+            Ok(tokens) => {
+                last = None;
+                if me.set_tokens(tokens) {
+                    tracing::info!("a new token is in use for every handshake from now on");
+                }
+            }
+            Err(error) => {
+                if last.as_ref() != Some(&error) {
+                    tracing::error!(%error, "the changed token cannot be used, the old one stays in use");
+                }
+                last = Some(error);
+            }
+        }
+    }
+}
+
+/// Watches the host list.
+pub(super) async fn host_list(path: PathBuf, mut known: HostList, stop: CancellationToken) {
+    let mut last = None;
+    while stop.run_until_cancelled(tokio::time::sleep(POLL)).await.is_some() {
+        let name = "HA_HOSTS_FILE";
+        match read(name, &path).await.and_then(|text| hosts::from_json(name, &text)) {
+            Ok(list) => {
+                last = None;
+                if list != known {
+                    let slots: Vec<String> = list.slots().iter().map(ToString::to_string).collect();
+                    tracing::warn!(
+                        epoch = list.epoch,
+                        members = slots.join(" "),
+                        "the host list has changed; it is acted upon after a restart of this member"
+                    );
+                    known = list;
+                }
+            }
+            Err(error) => {
+                if last.as_ref() != Some(&error) {
+                    tracing::error!(%error, "the changed host list cannot be used");
+                }
+                last = Some(error);
+            }
+        }
+    }
+}
+
+async fn read(name: &'static str, path: &Path) -> Result<String, ConfigError> {
+    tokio::fs::read_to_string(path).await.map_err(|e| ConfigError::File {
+        name,
+        path: path.to_owned(),
+        why: e.to_string(),
+    })
+}

@@ -1,0 +1,152 @@
+//! Putting the parts together.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rauthy_core::Node;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::handle::Handle;
+use super::metrics::Metrics;
+use super::status::View;
+use super::task::{Inputs, Task};
+use super::{clock, reload};
+use crate::config::{Config, hosts};
+use crate::mesh::{Board, Incoming, Me, Mesh, Parts, StatusRequest, listen};
+use crate::tls::{Tls, TlsError};
+
+/// Messages of peers that wait for the core; beyond, their streams wait.
+const INCOMING: usize = 1024;
+/// Writes that wait for the core; beyond, their callers wait.
+const PROPOSALS: usize = 4096;
+const COMMANDS: usize = 64;
+
+/// Why an agent does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The port of this member cannot be listened on.
+    #[error("cannot listen for other members on port {port}, that of this member in HA_HOSTS: {why}")]
+    Listen {
+        /// The port.
+        port: u16,
+        /// Why.
+        why: std::io::Error,
+    },
+    /// The operating system gives no randomness.
+    #[error("no randomness: {0}")]
+    Random(getrandom::Error),
+}
+
+impl StartError {
+    /// Whether a setting is wrong, so that the next try would end the same way.
+    #[must_use]
+    pub fn is_setting(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+}
+
+/// The tasks of a started agent.
+pub struct Running {
+    mesh: Option<Mesh>,
+    task: JoinHandle<()>,
+    stop: CancellationToken,
+}
+
+impl Running {
+    /// Waits until the consensus task ends, which it does only on [`Self::shutdown`] or by a fault in it.
+    pub async fn ended(&mut self) {
+        let _ = (&mut self.task).await;
+    }
+
+    /// Ends the consensus task, then all streams to peers.
+    pub async fn shutdown(self) {
+        self.stop.cancel();
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.task).await;
+        if let Some(mesh) = self.mesh {
+            mesh.stop();
+        }
+    }
+}
+
+fn random<const N: usize>() -> Result<[u8; N], StartError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(StartError::Random)?;
+    Ok(bytes)
+}
+
+/// Starts the mesh and the consensus task.
+///
+/// # Errors
+/// If certificates cannot be read, or the port is taken.
+pub async fn start(config: Config) -> Result<(Handle, Running), StartError> {
+    let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
+    let (board, metrics, stop) =
+        (Arc::<Board>::default(), Arc::<Metrics>::default(), CancellationToken::new());
+    let (incoming_tx, incoming) = mpsc::channel::<Incoming>(INCOMING);
+    let (status_tx, status) = mpsc::channel::<StatusRequest>(COMMANDS);
+    let (proposals_tx, proposals) = mpsc::channel(PROPOSALS);
+    let (commands_tx, commands) = mpsc::channel(COMMANDS);
+
+    let mut seed = [0_u64; 4];
+    for part in &mut seed {
+        *part = u64::from_le_bytes(random()?);
+    }
+    let mesh = match config.token {
+        Some(tokens) if config.cluster => {
+            let port = hosts::port(&config.slot);
+            let listeners = listen::bind(port).map_err(|why| StartError::Listen { port, why })?;
+            let slots = config.hosts.slots();
+            let me = Me::new(config.cluster_name.clone(), config.slot.clone(), random()?, slots, tokens);
+            let me = Arc::new(me);
+            if let Some(path) = config.token_file {
+                tokio::spawn(reload::token(path, me.clone(), stop.clone()));
+            }
+            let parts = Parts {
+                me,
+                tls: tls.clone(),
+                reconnect: config.reconnect,
+                board: board.clone(),
+                metrics: metrics.clone(),
+                incoming: incoming_tx.clone(),
+                status: status_tx,
+            };
+            Some(Mesh::start(parts, listeners))
+        }
+        _ => None,
+    };
+    if let Some(tls) = tls.clone() {
+        tokio::spawn(tls.watch(stop.clone()));
+    }
+    if let Some(path) = config.hosts_file {
+        tokio::spawn(reload::host_list(path, config.hosts.clone(), stop.clone()));
+    }
+
+    let patience = Duration::from_micros(config.settings.lease.0);
+    let node = Node::new(config.settings, config.hosts, seed, clock::now());
+    let view = View { cluster: config.cluster_name, slot: config.slot, started: Instant::now(), board, tls };
+    let handle = Handle::new(proposals_tx, commands_tx, node.replica(), metrics.clone(), view, patience);
+    tokio::spawn(answer_operator(status, handle.clone(), stop.clone()));
+    let task = Task::new(node, mesh.clone(), metrics);
+    let inputs = Inputs { incoming, proposals, commands };
+    let stopped = stop.clone();
+    let task = tokio::spawn(async move {
+        task.run(inputs, stopped).await;
+        // Held until here: a single node has no mesh that would keep the channel open.
+        drop(incoming_tx);
+    });
+    Ok((handle, Running { mesh, task, stop }))
+}
+
+async fn answer_operator(mut status: mpsc::Receiver<StatusRequest>, handle: Handle, stop: CancellationToken) {
+    let answer = async {
+        while let Some(reply) = status.recv().await {
+            let _ = reply.send(handle.status().await);
+        }
+    };
+    stop.run_until_cancelled(answer).await;
+}
