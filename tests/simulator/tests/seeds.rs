@@ -7,9 +7,8 @@ const SECONDS: u64 = 40;
 
 fn seeds(nodes: usize, from: u64, count: u64) {
     for seed in from..from + count {
-        if let Err(failure) = run(&Options { seed, nodes, seconds: SECONDS, live: false }) {
-            panic!("{failure}");
-        }
+        let failure = run(&Options { seed, nodes, seconds: SECONDS, live: false }).err();
+        assert!(failure.is_none(), "{}", failure.map(|f| f.to_string()).unwrap_or_default());
     }
 }
 
