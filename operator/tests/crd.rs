@@ -18,7 +18,10 @@ fn the_files_are_what_the_types_say() {
     let expected = yaml().unwrap();
     for file in FILES {
         let text = std::fs::read_to_string(root().join(file)).unwrap_or_default();
-        assert!(text == expected, "{file} is not up to date; run `cargo run -p rauthy-operator -- crd --write`");
+        assert!(
+            text == expected,
+            "{file} is not up to date; run `cargo run -p rauthy-operator -- crd --write`"
+        );
     }
 }
 
@@ -32,11 +35,15 @@ fn it_fits_into_an_annotation() {
 fn defaults_are_written_in_full() {
     let crd: Value = serde_yaml::from_str(&yaml().unwrap()).unwrap();
     let spec = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
-    assert_eq!(spec["cache"]["default"], json!({ "port": 8000, "invalidateAfter": "10s", "maxMemory": "128Mi" }));
+    assert_eq!(
+        spec["cache"]["default"],
+        json!({ "port": 8000, "invalidateAfter": "10s", "maxMemory": "128Mi" })
+    );
     assert_eq!(spec["tls"]["default"], json!({ "mode": "Managed" }));
     assert_eq!(spec["tls"]["properties"]["mode"]["enum"], json!(["Managed", "Disabled"]));
     assert_eq!((&spec["replicas"]["minimum"], &spec["replicas"]["maximum"]), (&json!(1.0), &json!(9.0)));
-    let status = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"];
+    let status =
+        &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"];
     assert_eq!(status["conditions"]["x-kubernetes-list-map-keys"], json!(["type"]));
     assert_eq!(status["members"]["x-kubernetes-list-map-keys"], json!(["slot"]));
 }
@@ -78,16 +85,24 @@ fn rules_refuse_what_is_wrong() {
 fn what_cannot_change_says_why() {
     let base = || cluster("rauthy", json!({ "auth": { "tokenSecretName": "x" } }));
     for (spec, word) in [
-        (json!({ "auth": { "tokenSecretName": "x" }, "cache": { "port": 8001 } }), "cache.port cannot change"),
-        (json!({ "auth": { "tokenSecretName": "x" }, "tls": { "mode": "Disabled" } }), "tls.mode cannot change"),
+        (
+            json!({ "auth": { "tokenSecretName": "x" }, "cache": { "port": 8001 } }),
+            "cache.port cannot change",
+        ),
+        (
+            json!({ "auth": { "tokenSecretName": "x" }, "tls": { "mode": "Disabled" } }),
+            "tls.mode cannot change",
+        ),
         (json!({ "auth": { "tokenSecretName": "y" } }), "tokenSecretName cannot change"),
         (json!({}), "tokenSecretName cannot change"),
     ] {
-        let errors = cluster("rauthy", spec.clone()).validate_cel_update(&base()).expect_err(&spec.to_string());
+        let errors =
+            cluster("rauthy", spec.clone()).validate_cel_update(&base()).expect_err(&spec.to_string());
         let text: Vec<String> = errors.iter().map(ToString::to_string).collect();
         assert!(text.join(" ").contains(word), "{spec}: {text:?}");
     }
-    let grown = cluster("rauthy", json!({ "auth": { "tokenSecretName": "x" }, "replicas": 5, "paused": true }));
+    let grown =
+        cluster("rauthy", json!({ "auth": { "tokenSecretName": "x" }, "replicas": 5, "paused": true }));
     assert!(grown.validate_cel_update(&base()).is_ok());
 }
 
@@ -98,7 +113,8 @@ fn every_example_can_be_built() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "yaml") {
             let text = std::fs::read_to_string(&path).unwrap();
-            let objects = render(&text, "agent:1").unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let objects =
+                render(&text, "agent:1").unwrap_or_else(|error| panic!("{}: {error}", path.display()));
             assert!(objects.contains("kind: StatefulSet"), "{}", path.display());
             assert!(!objects.contains("PRIVATE KEY"), "no secret is shown");
             seen += 1;

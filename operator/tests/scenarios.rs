@@ -41,7 +41,9 @@ async fn everything_is_created_and_the_statefulset_last() {
         assert_eq!((&owner["uid"], &owner["controller"]), (&json!("uid-1"), &json!(true)), "{path}");
     }
     assert_eq!(api.condition("Available").0, "False");
-    assert!(api.events().iter().any(|(reason, note)| reason == "Created" && note.contains("StatefulSet rauthy")));
+    assert!(
+        api.events().iter().any(|(reason, note)| reason == "Created" && note.contains("StatefulSet rauthy"))
+    );
 }
 
 #[tokio::test]
@@ -108,10 +110,11 @@ async fn the_token_is_never_made_again() {
 async fn two_operators_at_once_make_one_token() {
     let api = Api::with(json!({}));
     // The other one's Secret appears between this one's reading and writing: the create is refused.
-    api.fail_after(Some(0), 409);
-    let error = Operator::start(&api).round().await.unwrap_err();
-    assert!(error.to_string().contains("rauthy-cache-auth"), "{error}");
+    api.refuse(Some(("/secrets", 409)));
+    let error = Operator::start(&api).round().await.unwrap_err().to_string();
+    assert!(error.contains("Secret `rauthy-cache-auth` cannot be written"), "{error}");
     assert_eq!(api.condition("Degraded").0, "False", "a conflict passes by itself");
+    assert!(api.owned().is_empty(), "nothing is made before the token is known");
 }
 
 #[tokio::test]
@@ -128,7 +131,10 @@ async fn a_foreign_object_is_not_touched() {
         api.put(path, foreign.clone());
         let before = api.get(path);
         let error = Operator::start(&api).round().await.unwrap_err().to_string();
-        assert!(error.contains(&format!("{kind} `{name}`")) && error.contains("belongs to nobody"), "{error}");
+        assert!(
+            error.contains(&format!("{kind} `{name}`")) && error.contains("belongs to nobody"),
+            "{error}"
+        );
         assert_eq!(api.get(path), before);
         assert_eq!(api.owned().len(), 1, "nothing else is made beside it");
         assert!(api.events().iter().any(|(reason, _)| reason == "InvalidSpec"));
@@ -216,13 +222,25 @@ async fn paused_means_no_object_but_still_a_status() {
 async fn a_refused_object_is_reported_and_tried_again() {
     let api = Api::with(json!({}));
     let operator = Operator::start(&api);
-    api.fail_after(Some(8), 403);
+    api.refuse(Some(("/statefulsets", 403)));
     let error = operator.round().await.unwrap_err().to_string();
-    assert!(error.contains("StatefulSet `rauthy` cannot be written"), "{error}");
-    // The status could not be written either; it can now.
-    api.fail_after(None, 0);
+    assert!(error.contains("StatefulSet `rauthy` cannot be written: the server says Forbidden"), "{error}");
+    let (status, reason, message) = api.condition("Degraded");
+    assert_eq!((status.as_str(), reason.as_str()), ("True", "ReconcileFailed"));
+    assert!(message.contains("StatefulSet `rauthy`"), "{message}");
+    assert!(api.events().iter().any(|(reason, _)| reason == "ReconcileFailed"));
+    api.refuse(None);
     operator.settle().await;
     assert_eq!(api.condition("Degraded").0, "False");
+}
+
+#[tokio::test]
+async fn a_failure_is_not_hidden_by_a_second_one() {
+    let api = Api::with(json!({}));
+    // Neither the objects nor the status can be written.
+    api.fail_after(Some(8), 500);
+    let error = Operator::start(&api).round().await.unwrap_err().to_string();
+    assert!(error.contains("StatefulSet `rauthy`"), "{error}");
 }
 
 #[tokio::test]

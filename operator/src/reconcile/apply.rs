@@ -18,7 +18,7 @@ use crate::names::{APPLIED_HASH, MANAGER};
 
 /// Why an object could not be written.
 #[derive(Debug, thiserror::Error)]
-#[error("{kind} `{name}` cannot be written: {error}")]
+#[error("{kind} `{name}` cannot be written: {}", explain(error))]
 pub struct ApplyError {
     /// Kind of the object.
     pub kind: String,
@@ -46,6 +46,15 @@ pub struct Applied {
     pub changed: Vec<String>,
     /// Objects that should not be.
     pub removed: Vec<String>,
+}
+
+/// What the API server said, without the repetitions of the library's own words.
+#[must_use]
+pub fn explain(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => format!("{} ({}, {})", status.message, status.reason, status.code),
+        other => other.to_string(),
+    }
 }
 
 struct Writer<'c> {

@@ -39,7 +39,7 @@ const LATER: Duration = Duration::from_secs(15);
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Nothing could be read.
-    #[error("the cluster's objects cannot be read: {0}")]
+    #[error("the cluster's objects cannot be read: {}", apply::explain(.0))]
     Read(#[source] kube::Error),
     /// The cluster is wrong, or an object is in its way. The status says so already.
     #[error(transparent)]
@@ -51,7 +51,7 @@ pub enum Error {
     #[error(transparent)]
     Apply(#[from] ApplyError),
     /// The status cannot be written.
-    #[error("the status cannot be written: {0}")]
+    #[error("the status cannot be written: {}", apply::explain(.0))]
     Status(#[source] kube::Error),
 }
 
@@ -127,12 +127,14 @@ async fn round(cluster: &RauthyCluster, context: &Context) -> Result<Action, Err
     let notes = events::notes(cluster, &new, &applied);
     // Events before the status: a crash between the two repeats an event instead of losing it.
     context.publisher.publish(&cluster.object_ref(&()), notes).await;
-    write_status(&context.client, cluster, &new).await.map_err(Error::Status)?;
+    let written = write_status(&context.client, cluster, &new).await.map_err(Error::Status);
 
+    // The first failure says most.
     if let Some(error) = failure {
         return Err(error);
     }
     validated?;
+    written?;
     let soon = status::progressing(&new) || applied != Applied::default();
     Ok(Action::requeue(if soon { SOON } else { LATER }))
 }

@@ -149,3 +149,6 @@ pub fn progressing(status: &RauthyClusterStatus) -> bool {
     let is = |kind: &str, value: &str| status.conditions.iter().any(|c| c.type_ == kind && c.status == value);
     is("Progressing", "True") || !is("Available", "True")
 }
+
+#[cfg(test)]
+mod tests;

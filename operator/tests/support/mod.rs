@@ -30,6 +30,8 @@ struct State {
     /// Writes that are still answered; after them each gets `failure`.
     writes_left: Option<usize>,
     failure: u16,
+    /// Writes to paths that contain this get that answer.
+    refused: Option<(&'static str, u16)>,
 }
 
 /// The server.
@@ -123,6 +125,11 @@ impl Api {
         (state.writes_left, state.failure) = (writes, failure);
     }
 
+    /// Refuses writes to paths that contain `path`; none: refuses nothing.
+    pub fn refuse(&self, refused: Option<(&'static str, u16)>) {
+        self.0.lock().unwrap().refused = refused;
+    }
+
     pub fn client(&self) -> Client {
         let api = self.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
@@ -131,7 +138,8 @@ impl Api {
                 let (head, body) = request.into_parts();
                 let body = body.collect_bytes().await.unwrap();
                 let (code, value) = api.answer(&head.method, head.uri.path(), &body);
-                let answer = Response::builder().status(code).body(Body::from(value.to_string().into_bytes()));
+                let answer =
+                    Response::builder().status(code).body(Body::from(value.to_string().into_bytes()));
                 Ok::<_, Infallible>(answer.unwrap())
             }
         });
@@ -146,10 +154,16 @@ impl Api {
                 None if path.ends_with("/pods") => {
                     let pods = state.objects.iter().filter(|(key, _)| key.starts_with(&format!("{path}/")));
                     let items: Vec<_> = pods.map(|(_, pod)| pod.clone()).collect();
-                    (StatusCode::OK, json!({ "apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": items }))
+                    (
+                        StatusCode::OK,
+                        json!({ "apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": items }),
+                    )
                 }
                 None => failure(StatusCode::NOT_FOUND),
             };
+        }
+        if let Some((_, code)) = state.refused.filter(|(refused, _)| path.contains(refused)) {
+            return failure(StatusCode::from_u16(code).unwrap());
         }
         if !path.contains("/events") {
             if state.writes_left == Some(0) {
