@@ -131,7 +131,7 @@ async fn a_pod_with_another_token_never_joins_and_is_reported() -> anyhow::Resul
                 m["refused"]
                     .as_array()?
                     .iter()
-                    .find(|r| r["reason"].as_str().is_some_and(|r| r.contains("token")))
+                    .find(|r| r["reason"].as_str().is_some_and(|r| r.to_lowercase().contains("token")))
                     .cloned()
             });
             refused.with_context(|| format!("{} {}", brief(&status), status["members"]))
