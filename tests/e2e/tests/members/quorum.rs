@@ -30,13 +30,13 @@ async fn with_two_of_three_frozen_the_third_answers_no_quorum_within_2_s_and_nev
             let start = Instant::now();
             let frozen = freeze_others(scene, &third).await?;
             let after = eventually("reads and writes answer NO_QUORUM", SAYS_SO_WITHIN, async || {
-                no_quorum(app, &third).await?;
+                no_quorum(app, &third, 300).await?;
                 anyhow::Ok(start.elapsed())
             })
             .await?;
             println!("{third}: NO_QUORUM {:.1} s after the freeze", after.as_secs_f32());
             ensure!(after <= SAYS_SO_WITHIN, "{third}: NO_QUORUM only after {after:?}");
-            lasts("NO_QUORUM", Duration::from_secs(2), async || no_quorum(app, &third).await).await?;
+            lasts("NO_QUORUM", Duration::from_secs(2), async || no_quorum(app, &third, 2000).await).await?;
             frozen.into_iter().try_for_each(Frozen::thaw)?;
             eventually("the value is back", HEALED_WITHIN, async || app.holds("key", Some(&third)).await)
                 .await?;
@@ -141,9 +141,10 @@ async fn freeze_others(scene: &Scene, pod: &str) -> anyhow::Result<Vec<Frozen>> 
 }
 
 /// Demands that a read and a write both answer `NO_QUORUM`; and before they do, that a read that is answered holds
-/// `value`, since nothing can have been acknowledged meanwhile.
-async fn no_quorum(app: App, value: &str) -> anyhow::Result<()> {
-    let (read, write) = tokio::join!(app.try_get("key"), app.try_put("another", "x", 300));
+/// `value`, since nothing can have been acknowledged meanwhile. The write may wait this long: at first, when it is
+/// on its way to a leader that is frozen, it would else wait for longer than the answer may take.
+async fn no_quorum(app: App, value: &str, deadline_ms: u64) -> anyhow::Result<()> {
+    let (read, write) = tokio::join!(app.try_get("key"), app.try_put("another", "x", deadline_ms));
     let (read, write) = (read?, write?);
     if read.outcome == Outcome::Ok {
         ensure!(read.value.as_deref() == Some(value), "a stale value: {read:?}");
