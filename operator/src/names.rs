@@ -16,6 +16,8 @@ pub const APP: &str = "rauthy";
 pub const APPLIED_HASH: &str = "rauthy.dev/applied-hash";
 /// Annotation with the hash of what needs a restart of a pod when it changes.
 pub const TEMPLATE_HASH: &str = "rauthy.dev/template-hash";
+/// Annotation of the StatefulSet with the agent's image that is in use.
+pub const IMAGE_IN_USE: &str = "rauthy.dev/agent-image";
 /// Key of the token in its Secret.
 pub const TOKEN_KEY: &str = "token";
 

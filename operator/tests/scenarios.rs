@@ -154,19 +154,25 @@ async fn drift_is_repaired_and_reported() {
     api.remove(HOSTS);
     api.remove(PDB);
     operator.settle().await;
-    let spec = &api.get(STATEFULSET).unwrap()["spec"];
-    assert_eq!(spec["replicas"], 1, "without a host list, the StatefulSet is all that is known of the size");
-    assert_eq!(api.owned().len(), whole.len() - 1, "one member has no disruption budget");
-
-    let api = Api::with(json!({}));
-    let operator = Operator::start(&api);
-    operator.settle().await;
-    let mut changed = api.get(STATEFULSET).unwrap();
-    changed["spec"]["replicas"] = json!(1);
-    api.put(STATEFULSET, changed);
-    operator.settle().await;
-    assert_eq!(api.get(STATEFULSET).unwrap()["spec"]["replicas"], 3, "the host list says three");
+    let now = api.owned();
+    assert_eq!(now.keys().collect::<Vec<_>>(), whole.keys().collect::<Vec<_>>());
+    assert_eq!(now[STATEFULSET]["spec"], whole[STATEFULSET]["spec"], "neither the size nor the image stays");
+    assert_eq!(now[HOSTS]["data"], whole[HOSTS]["data"]);
     assert!(api.events().contains(&("Updated".to_owned(), "StatefulSet rauthy".to_owned())));
+}
+
+#[tokio::test]
+async fn a_changed_mind_counts_while_nothing_runs() {
+    let api = Api::with(json!({}));
+    // Everything is there but the StatefulSet.
+    api.refuse(Some(("/statefulsets", 500)));
+    Operator::start(&api).round().await.expect_err("the StatefulSet is refused");
+    api.refuse(None);
+    api.edit(|spec| spec["replicas"] = json!(5));
+    Operator::start(&api).settle().await;
+    assert_eq!(api.get(STATEFULSET).unwrap()["spec"]["replicas"], 5);
+    assert_eq!(api.get(HOSTS).unwrap()["data"]["HA_HOSTS"].as_str().unwrap().split(',').count(), 5);
+    assert_eq!(api.condition("ScalingBlocked").0, "False");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use super::build::host_list::{self, HostList};
 use super::dereference::{Observed, token_secret};
 use crate::crd::{RauthyCluster, RauthyClusterSpec, TlsMode};
-use crate::names::{AGENT, HTTP_PORT, Names, SLOTS, TOKEN_KEY};
+use crate::names::{HTTP_PORT, IMAGE_IN_USE, Names, SLOTS, TOKEN_KEY};
 use crate::quantity::{self, NotAQuantity};
 
 /// Memory that the log ring of the agent takes at most.
@@ -173,7 +173,7 @@ pub fn validate(
         None if token_secret == names.token() => None,
         None => return Err(Invalid::TokenMissing(token_secret)),
     };
-    let hosts = host_list::running(observed, &names, &spec);
+    let hosts = host_list::running(observed, &names, cluster);
     Ok(Validated { names, uid, spec, hosts, agent_image, max_bytes, derived_memory, token_secret, token })
 }
 
@@ -279,14 +279,10 @@ fn memory(spec: &RauthyClusterSpec) -> Result<(u64, Option<u64>), Invalid> {
 }
 
 /// A running cluster keeps its image when the operator's default changes: an upgrade of the operator restarts
-/// nothing.
+/// nothing. The annotation says which it is, so that an image that somebody put into the template is drift.
 fn agent_image(spec: &RauthyClusterSpec, observed: &Observed, environment: &Environment) -> Option<String> {
-    let running = || {
-        let pod = observed.statefulset.as_ref()?.spec.as_ref()?.template.spec.as_ref()?;
-        let mut containers = pod.containers.iter().chain(pod.init_containers.iter().flatten());
-        containers.find(|container| container.name == AGENT)?.image.clone()
-    };
-    spec.agent.image.clone().or_else(running).or_else(|| environment.agent_image.clone())
+    let in_use = || observed.statefulset.as_ref()?.annotations().get(IMAGE_IN_USE).cloned();
+    spec.agent.image.clone().or_else(in_use).or_else(|| environment.agent_image.clone())
 }
 
 fn token(secret: &Secret) -> Option<SecretString> {

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use serde::{Deserialize, Serialize};
 
 use super::metadata;
-use crate::crd::{RauthyClusterSpec, TlsMode};
+use crate::crd::{RauthyCluster, RauthyClusterSpec, TlsMode};
 use crate::names::{Names, SLOTS};
 use crate::reconcile::dereference::Observed;
 use crate::reconcile::validate::Validated;
@@ -37,21 +37,28 @@ pub fn hosts(names: &Names, spec: &RauthyClusterSpec, size: i32) -> Vec<String> 
     (0..size).map(|ordinal| format!("{scheme}://{}", names.slot(ordinal, spec.cache.port))).collect()
 }
 
-/// The list that is in force: the observed one if it is one that the operator would write, else by the size of
-/// the StatefulSet, else (nothing runs yet) by the spec. So a changed `spec.replicas` alone changes nothing.
+/// The list that is in force. While anything runs it is the observed one, if it is one that the operator would
+/// write, else by the size in the status, else by the StatefulSet; so a changed `spec.replicas` alone changes
+/// nothing, and an object that somebody changed or deleted does not shrink a cluster. The spec's only where nothing
+/// runs yet.
 #[must_use]
-pub fn running(observed: &Observed, names: &Names, spec: &RauthyClusterSpec) -> HostList {
+pub fn running(observed: &Observed, names: &Names, cluster: &RauthyCluster) -> HostList {
+    let spec = &cluster.spec;
+    let in_range = |size: &i32| (1..=SLOTS).contains(size);
     let written = observed.hosts.as_ref().and_then(|map| map.data.as_ref()?.get(FILE)).and_then(|text| {
         let list: HostList = serde_json::from_str(text).ok()?;
-        let size = i32::try_from(list.now.len()).ok().filter(|size| (1..=SLOTS).contains(size))?;
+        let size = i32::try_from(list.now.len()).ok().filter(in_range)?;
         (list.now == hosts(names, spec, size) && list.next.is_none()).then_some(list)
     });
-    let size =
-        || observed.statefulset.as_ref()?.spec.as_ref()?.replicas.filter(|size| (1..=SLOTS).contains(size));
-    written.unwrap_or_else(|| HostList {
-        epoch: 0,
-        now: hosts(names, spec, size().unwrap_or(spec.replicas)),
-        next: None,
+    let epoch = written.as_ref().map_or(0, |list| list.epoch);
+    let fixed = |size: i32| HostList { epoch, now: hosts(names, spec, size), next: None };
+    if observed.statefulset.is_none() && observed.pods.is_empty() {
+        return fixed(spec.replicas);
+    }
+    let status = || cluster.status.as_ref().and_then(|status| i32::try_from(status.members.len()).ok());
+    let set = || observed.statefulset.as_ref()?.spec.as_ref()?.replicas;
+    written.unwrap_or_else(|| {
+        fixed(status().filter(in_range).or_else(|| set().filter(in_range)).unwrap_or(spec.replicas))
     })
 }
 

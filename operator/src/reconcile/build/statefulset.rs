@@ -4,6 +4,7 @@ use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdate
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use super::{BuildError, metadata, template};
+use crate::names::IMAGE_IN_USE;
 use crate::reconcile::validate::Validated;
 
 /// The StatefulSet.
@@ -11,8 +12,11 @@ use crate::reconcile::validate::Validated;
 /// # Errors
 /// The template has no JSON form (never in practice).
 pub fn build(cluster: &Validated) -> Result<StatefulSet, BuildError> {
+    let mut metadata = metadata(cluster, cluster.names.cluster.clone());
+    let image = (IMAGE_IN_USE.to_owned(), cluster.agent_image.clone());
+    metadata.annotations.get_or_insert_default().extend([image]);
     Ok(StatefulSet {
-        metadata: metadata(cluster, cluster.names.cluster.clone()),
+        metadata,
         spec: Some(StatefulSetSpec {
             replicas: Some(cluster.size()),
             service_name: Some(cluster.names.cluster.clone()),
