@@ -75,3 +75,15 @@ fn the_histories_are_eventful() {
         assert!(n > 20, "only {n} {what}");
     }
 }
+
+/// A start that nothing disturbs founds one generation, and nobody has to begin anew.
+#[test]
+fn a_fair_start_founds_once() {
+    for seed in 0..60 {
+        for nodes in [2, 3, 5] {
+            let report = run(&Options { seed, nodes, seconds: 3, live: false });
+            let report = report.unwrap_or_else(|failure| panic!("{failure}"));
+            assert_eq!((report.generations, report.wipes), (1, 0), "seed {seed}, {nodes} nodes: {report:?}");
+        }
+    }
+}

@@ -143,6 +143,7 @@ impl Node {
 
     pub(super) fn on_found(&mut self, from: Incarnation, found: Found) {
         // The giver's list must not be newer than the founder's (rule 3), and a giver that is behind waits.
+        let (now, patience) = (self.now, self.random_timeout());
         let willing = self.may_take_part()
             && found.epoch == self.hosts.epoch
             && found.ballot.founder == from
@@ -155,6 +156,8 @@ impl Node {
                 free.founding = None; // its own promise has moved
             }
             free.promised = Some((found.ballot.clone(), found.generation));
+            // Time for that founder: an attempt of its own would take the promise away again at once.
+            free.next_try = free.next_try.max(now + patience);
         }
         let reply = Promise { ballot: found.ballot, granted, highest_round: free.highest_round };
         self.outbox.send(&from, Body::Promise(reply));
