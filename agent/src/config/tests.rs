@@ -55,7 +55,9 @@ fn who_i_am_is_matched_exactly() {
 
 #[test]
 fn bad_values_are_named_with_what_is_allowed() {
-    let table: &[(&str, &[(&str, &str)], &[&str])] = &[
+    // Host, what is changed, and what the message must say.
+    type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [&'a str]);
+    let table: &[Row<'_>] = &[
         ("rauthy-2", &[], &["rauthy-2", "rauthy-0.rauthy:8000, rauthy-1.rauthy:8000", "HOSTNAME_OVERWRITE"]),
         ("rauthy", &[], &["none of the members"]),
         ("127", &[("HA_HOSTS", "http://127.0.0.1:8001")], &["none of the members"]),

@@ -22,7 +22,7 @@ use tower::ServiceExt;
 
 use super::connection::Connection;
 use super::handshake::{self, HandshakeError};
-use super::limit::{Gate, Limited};
+use super::limit::{CALLEE, Gate, Limited};
 use super::{Inner, KEEPALIVE, LARGEST, QUEUE, WINDOW, pump};
 use crate::config::hosts;
 
@@ -30,6 +30,8 @@ use crate::config::hosts;
 const FIRST: Duration = Duration::from_secs(1);
 /// One address answers within this time, or the next is tried.
 const CONNECT: Duration = Duration::from_secs(2);
+/// How long a refused stream stays open, so that the refusal arrives.
+const LAST_WORD: Duration = Duration::from_secs(1);
 /// How long the other side may take to open the streams that belong to its control stream.
 const ITS_TURN: Duration = Duration::from_millis(1500);
 
@@ -57,7 +59,7 @@ impl DialError {
             Self::Connect(..) | Self::Slow(_) => "CONNECT",
             Self::Tls(..) => "TLS",
             Self::Http(..) => "HTTP",
-            Self::Handshake(error) => error.reason(),
+            Self::Handshake(_) => "HANDSHAKE",
         }
     }
 }
@@ -146,7 +148,7 @@ async fn once(
     let gate = Gate::default();
     let limited = gate.clone();
     let channel = channel.map_response(move |response: http::Response<tonic::body::Body>| {
-        response.map(|body| Limited::new(body, limited.clone()))
+        response.map(|body| Limited::new(body, limited.clone(), CALLEE))
     });
     let (tx, out) = mpsc::channel(QUEUE);
     let mut client = MeshClient::new(channel).max_decoding_message_size(LARGEST);
@@ -155,8 +157,16 @@ async fn once(
         .map_err(|e| http(&e))?
         .map_err(|status| DialError::Http(origin.remote, status.message().to_owned()))?
         .into_inner();
-    let proven =
-        handshake::call(&mesh.me, purpose, peer, &origin.exporter, &tx, &mut rx, |p| mesh.accept(p)).await?;
+    let proven = handshake::call(&mesh.me, purpose, peer, &origin.exporter, &tx, &mut rx, |p| mesh.accept(p));
+    let proven = match proven.await {
+        Ok(proven) => proven,
+        Err(error) => {
+            // What was said last must reach the other side, which reports it too; it ends the stream then.
+            drop(tx);
+            let _ = timeout(LAST_WORD, async { while let Ok(Some(_)) = rx.message().await {} }).await;
+            return Err(error.into());
+        }
+    };
     gate.open();
     pump::run(mesh, proven, tx, rx, true, Some(origin.remote)).await;
     Ok(())
@@ -204,7 +214,10 @@ async fn secure(
 
 impl Inner {
     fn dial_failed(&self, peer: &Slot, purpose: Purpose, error: &DialError) {
-        self.metrics.refused(error.reason());
+        match error {
+            DialError::Handshake(error) => self.metrics.refused(error.reason()),
+            other => self.metrics.dial_failed(other.reason()),
+        }
         let why = error.to_string();
         // The other purposes follow the control stream; their failures alone are no state of the link.
         if purpose != Purpose::Control {

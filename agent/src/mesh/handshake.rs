@@ -105,6 +105,9 @@ where
 {
     let one = match rx.next().await {
         Some(Ok(one)) => one.frame,
+        Some(Err(status)) if status.code() == tonic::Code::ResourceExhausted => {
+            return Err(HandshakeError::refused(Reason::Malformed, status.message()));
+        }
         Some(Err(status)) => return Err(HandshakeError::Ended(status.message().to_owned())),
         None => return Err(HandshakeError::Ended("closed by the peer".into())),
     };

@@ -12,8 +12,10 @@ use tonic::Status;
 use tonic::server::NamedService;
 use tower::Service;
 
-/// Two frames of a handshake, 4 KiB each.
-const STRANGER: usize = 8 << 10;
+/// What a caller may send: two frames of a handshake, 4 KiB each.
+pub const CALLER: usize = 8 << 10;
+/// What a callee may send: as much, and what may follow its verdict in the same HTTP/2 frame.
+pub const CALLEE: usize = CALLER + (16 << 10);
 
 /// Opened when the handshake has succeeded.
 #[derive(Clone, Debug, Default)]
@@ -35,9 +37,9 @@ pub struct Limited<B> {
 }
 
 impl<B> Limited<B> {
-    /// Limits a body until the gate is open.
-    pub fn new(body: B, gate: Gate) -> Self {
-        Self { body, gate, left: STRANGER }
+    /// Limits a body to so many bytes until the gate is open.
+    pub fn new(body: B, gate: Gate, left: usize) -> Self {
+        Self { body, gate, left }
     }
 }
 
@@ -97,6 +99,6 @@ where
     fn call(&mut self, mut request: http::Request<tonic::body::Body>) -> S::Future {
         let gate = Gate::default();
         request.extensions_mut().insert(gate.clone());
-        self.0.call(request.map(|body| tonic::body::Body::new(Limited::new(body, gate))))
+        self.0.call(request.map(|body| tonic::body::Body::new(Limited::new(body, gate, CALLER))))
     }
 }

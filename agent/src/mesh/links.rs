@@ -239,8 +239,8 @@ mod tests {
         (links.join(&Slot::new(B), Purpose::Control, boot(boot_n), tx, mine, None), rx)
     }
 
-    #[tokio::test]
-    async fn both_sides_choose_the_same_stream_of_a_tie() {
+    #[test]
+    fn both_sides_choose_the_same_stream_of_a_tie() {
         let (a, b) = (Slot::new(A), Slot::new(B));
         let young = Duration::from_millis(10);
         // The stream that a dialled replaces, at a and at b, the one that b dialled; and never the other way.
@@ -264,7 +264,7 @@ mod tests {
         assert_eq!(links.send(&Slot::new(B), Purpose::Control, Frame::default()), Err("no_link"));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_slot_is_one_live_process() {
         let links = Links::new(Slot::new(A));
         let (first, _rx1) = join(&links, 1, false);

@@ -85,6 +85,15 @@ async fn run(
                 Ok(Ok(connection)) => {
                     let _ = tx.send(Ok(connection.accepted(permit))).await;
                 }
+                // Somebody looked whether the port is open, or was gone before it was his turn.
+                Ok(Err(error))
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset
+                    ) =>
+                {
+                    tracing::debug!(from = %remote, %error, "a connection ended before TLS");
+                }
                 Ok(Err(error)) => mesh.refuse(&remote.ip().to_string(), "", "TLS", &error.to_string()),
                 Err(_) => mesh.refuse(&remote.ip().to_string(), "", "TIMEOUT", "no TLS handshake within 5 s"),
             }

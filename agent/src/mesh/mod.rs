@@ -58,6 +58,7 @@ const WINDOW: u32 = 4 << 20;
 
 /// What the mesh brings to the consensus task.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "nearly all of them are messages; a box would cost each of them")]
 pub enum Incoming {
     /// A message of a proven peer.
     Message(Message),

@@ -70,8 +70,16 @@ async fn authenticate(
     let mut claimed = String::new();
     let result =
         handshake::answer(&mesh.me, &origin.exporter, tx, rx, &mut claimed, |peer| mesh.accept(peer)).await;
-    if let Err(error) = &result {
-        mesh.refuse(&origin.remote.ip().to_string(), &claimed, error.reason(), &error.to_string());
+    match &result {
+        // A peer that went away in the middle was refused by nobody.
+        Err(HandshakeError::Ended(why)) => {
+            mesh.metrics.dial_failed("ENDED");
+            tracing::debug!(from = %origin.remote, claimed, why, "a stream ended during the handshake");
+        }
+        Err(error) => {
+            mesh.refuse(&origin.remote.ip().to_string(), &claimed, error.reason(), &error.to_string())
+        }
+        Ok(_) => {}
     }
     result
 }

@@ -68,6 +68,8 @@ pub struct Metrics {
     pub links: Family<PeerLabel, Gauge>,
     /// Streams that were refused, on either side.
     pub refusals: Family<ReasonLabel, Counter>,
+    /// Attempts to open a stream that found nobody to refuse it.
+    pub dial_failures: Family<ReasonLabel, Counter>,
     /// Messages that were not sent or not taken.
     pub dropped: Family<ReasonLabel, Counter>,
     /// Epoch of the host list.
@@ -110,6 +112,7 @@ impl Default for Metrics {
             lag: Family::default(),
             links: Family::default(),
             refusals: Family::default(),
+            dial_failures: Family::default(),
             dropped: Family::default(),
             host_epoch: Gauge::default(),
         };
@@ -128,6 +131,7 @@ impl Default for Metrics {
         r.register("lag_entries", "Entries a member is behind, known at the leader", all.lag.clone());
         r.register("link_up", "1: an authenticated control stream stands", all.links.clone());
         r.register("refusals", "Streams refused on either side, by reason", all.refusals.clone());
+        r.register("dial_failures", "Attempts that reached no peer, by reason", all.dial_failures.clone());
         r.register("dropped_messages", "Messages not sent or not taken, by reason", all.dropped.clone());
         r.register("host_list_epoch", "Epoch of the host list in use", all.host_epoch.clone());
         all.registry = r;
@@ -149,6 +153,11 @@ impl Metrics {
     /// A stream was refused.
     pub fn refused(&self, reason: &'static str) {
         self.refusals.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// An attempt to open a stream reached no peer.
+    pub fn dial_failed(&self, reason: &'static str) {
+        self.dial_failures.get_or_create(&ReasonLabel { reason }).inc();
     }
 
     /// A message was not sent or not taken.

@@ -1,0 +1,130 @@
+//! Single streams, opened with nothing but the generated client and the proofs.
+
+use rauthy_core::Slot;
+use rauthy_proto::handshake::{OPERATOR, Side, Transcript};
+use rauthy_proto::mesh::frame::Frame as Kind;
+use rauthy_proto::mesh::mesh_client::MeshClient;
+use rauthy_proto::mesh::{Frame, Hello, Identity, Proof, Purpose, refused::Reason};
+use rauthy_proto::{admin, mesh};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::support::*;
+
+/// Opens a stream as the operator does, with nothing but the generated client and the proofs.
+async fn operator(
+    to: &Slot,
+    token: &[u8],
+    first: Hello,
+) -> (mpsc::Sender<Frame>, tonic::Streaming<Frame>, Option<Kind>) {
+    let mut client = MeshClient::connect(format!("http://{to}")).await.unwrap();
+    let (tx, out) = mpsc::channel(8);
+    let mut rx = client.open(ReceiverStream::new(out)).await.unwrap().into_inner();
+    let frame = |kind| Frame { frame: Some(kind) };
+    tx.send(frame(Kind::Hello(first.clone()))).await.unwrap();
+    let last = match rx.message().await.unwrap().and_then(|f| f.frame) {
+        Some(Kind::Challenge(challenge)) => {
+            let callee = challenge.from.clone().unwrap();
+            let transcript = Transcript {
+                hello: &first,
+                version: 1,
+                callee: &callee,
+                nonce: &challenge.nonce,
+                exporter: &[],
+            };
+            assert!(transcript.verify([token], Side::Callee, &challenge.proof));
+            let proof = transcript.proof(token, Side::Caller).to_vec().into();
+            tx.send(frame(Kind::Proof(Proof { proof }))).await.unwrap();
+            rx.message().await.unwrap().and_then(|f| f.frame)
+        }
+        other => other,
+    };
+    (tx, rx, last)
+}
+
+fn hello(to: &Slot, slot: &str, purpose: Purpose) -> Hello {
+    Hello {
+        version_min: 1,
+        version_max: 1,
+        cluster: "test".into(),
+        purpose: purpose.into(),
+        from: Some(Identity { slot: slot.into(), boot: vec![9; 16].into() }),
+        to: to.to_string(),
+        nonce: vec![3; 32].into(),
+    }
+}
+
+#[tokio::test]
+async fn the_operator_is_answered_on_its_own_stream() {
+    let (a, b) = two();
+    let a = Spec::new(&a, [&a, &b]).start();
+    let (tx, mut rx, last) =
+        operator(&a.slot, TOKEN.as_bytes(), hello(&a.slot, OPERATOR, Purpose::Admin)).await;
+    assert_eq!(last, Some(Kind::Verdict(mesh::Verdict { refused: None })));
+    let request = admin::admin_request::Request::Status(admin::StatusRequest {});
+    let request = admin::AdminRequest { id: 7, request: Some(request) };
+    tx.send(Frame { frame: Some(Kind::AdminRequest(request)) }).await.unwrap();
+    match rx.message().await.unwrap().and_then(|f| f.frame) {
+        Some(Kind::AdminReply(admin::AdminReply {
+            id: 7,
+            reply: Some(admin::admin_reply::Reply::Status(s)),
+        })) => {
+            assert_eq!(s.cluster, "answered");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn each_wrong_first_frame_has_its_reason() {
+    let (a, b) = two();
+    let a = Spec::new(&a, [&a, &b]).start();
+    let good = hello(&a.slot, b.as_str(), Purpose::Control);
+    let identity = |slot: &str, boot: usize| Some(Identity { slot: slot.into(), boot: vec![9; boot].into() });
+    let table = [
+        (Hello { version_min: 2, version_max: 3, ..good.clone() }, Reason::WrongVersion),
+        (Hello { nonce: vec![3; 31].into(), ..good.clone() }, Reason::Malformed),
+        (Hello { purpose: 0, ..good.clone() }, Reason::Malformed),
+        (Hello { purpose: 99, ..good.clone() }, Reason::Malformed),
+        (Hello { from: None, ..good.clone() }, Reason::Malformed),
+        (Hello { from: identity(b.as_str(), 15), ..good.clone() }, Reason::Malformed),
+        (Hello { to: b.to_string(), ..good.clone() }, Reason::WrongSlot),
+        (Hello { cluster: String::new(), ..good.clone() }, Reason::WrongCluster),
+        (Hello { from: identity("x:1", 16), ..good.clone() }, Reason::UnknownSlot),
+        (Hello { from: identity(OPERATOR, 16), ..good.clone() }, Reason::UnknownSlot),
+        (Hello { purpose: Purpose::Admin.into(), ..good.clone() }, Reason::UnknownSlot),
+        (Hello { from: identity(a.slot.as_str(), 16), ..good.clone() }, Reason::DuplicateSlot),
+    ];
+    for (first, reason) in table {
+        match operator(&a.slot, TOKEN.as_bytes(), first.clone()).await.2 {
+            Some(Kind::Verdict(mesh::Verdict { refused: Some(refused) })) => {
+                assert_eq!(refused.reason(), reason, "{first:?}");
+            }
+            other => panic!("{first:?}: {other:?}"),
+        }
+    }
+    let (tx, mut rx, last) = operator(&a.slot, TOKEN.as_bytes(), good).await;
+    assert_eq!(last, Some(Kind::Verdict(mesh::Verdict { refused: None })), "and the good one passes");
+    // A frame that has no place here ends the stream.
+    tx.send(Frame { frame: Some(Kind::Verdict(mesh::Verdict::default())) }).await.unwrap();
+    while let Ok(Some(_)) = tokio::time::timeout(DEADLINE, rx.message()).await.unwrap() {}
+}
+
+#[tokio::test]
+async fn a_stranger_cannot_send_much() {
+    let (a, b) = two();
+    let a = Spec::new(&a, [&a, &b]).start();
+    let mut client = MeshClient::connect(format!("http://{}", a.slot)).await.unwrap();
+    let (tx, out) = mpsc::channel(8);
+    let mut rx = client.open(ReceiverStream::new(out)).await.unwrap().into_inner();
+    let cluster = "x".repeat(1 << 20);
+    tx.send(Frame { frame: Some(Kind::Hello(Hello { cluster, ..Hello::default() })) }).await.unwrap();
+    // Cut off before it is decoded: as a hello it would have been refused for its empty identity.
+    match tokio::time::timeout(DEADLINE, rx.message()).await.unwrap().unwrap().and_then(|f| f.frame) {
+        Some(Kind::Verdict(mesh::Verdict { refused: Some(refused) })) => {
+            assert!(refused.message.contains("too much"), "{refused:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    a.refuses("MALFORMED", "").await;
+}

@@ -1,0 +1,169 @@
+//! Nodes that are a mesh and nothing else, and waiting for what they say.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rauthy_agent::config::{Pair, TlsFiles, Tokens};
+use rauthy_agent::dev::certificates;
+use rauthy_agent::mesh::{Board, Incoming, Me, Mesh, Parts, StatusRequest, listen};
+use rauthy_agent::runtime::Metrics;
+use rauthy_agent::tls::Tls;
+use rauthy_core::message::{Body, Class, Ping};
+use rauthy_core::{Boot, Incarnation, Message, Slot};
+use rauthy_proto::cache::NodeStatus;
+use tokio::sync::mpsc;
+
+pub const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Waits for a condition; fails with what was seen last.
+pub async fn until<T: std::fmt::Debug>(what: &str, mut look: impl FnMut() -> Result<(), T>) {
+    let deadline = tokio::time::Instant::now() + DEADLINE;
+    loop {
+        match look() {
+            Ok(()) => return,
+            Err(seen) if tokio::time::Instant::now() > deadline => panic!("{what}: {seen:?}"),
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
+
+/// A port that nobody uses.
+pub fn port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Two slots, the one that dials first before the other.
+pub fn two() -> (Slot, Slot) {
+    let mut slots = [port(), port()].map(|port| Slot::new(&format!("127.0.0.1:{port}")));
+    slots.sort();
+    let [a, b] = slots;
+    (a, b)
+}
+
+pub struct Spec {
+    pub slot: Slot,
+    pub slots: Vec<Slot>,
+    pub cluster: &'static str,
+    pub tokens: String,
+    pub tls: Option<TlsFiles>,
+    pub boot: u8,
+    /// Where it listens, if that is not its slot's port.
+    pub port: Option<u16>,
+}
+
+impl Spec {
+    pub fn new(slot: &Slot, slots: [&Slot; 2]) -> Self {
+        Self {
+            slot: slot.clone(),
+            slots: slots.into_iter().cloned().collect(),
+            cluster: "test",
+            tokens: TOKEN.into(),
+            tls: None,
+            boot: 1,
+            port: None,
+        }
+    }
+
+    pub fn start(self) -> Node {
+        let tokens = Tokens::parse("CACHE_AUTH_TOKEN", &self.tokens).unwrap();
+        let me =
+            Arc::new(Me::new(self.cluster.into(), self.slot.clone(), [self.boot; 16], self.slots, tokens));
+        let (incoming, messages) = mpsc::channel(1024);
+        let (status, mut asked) = mpsc::channel::<StatusRequest>(8);
+        tokio::spawn(async move {
+            while let Some(reply) = asked.recv().await {
+                let _ = reply.send(NodeStatus { cluster: "answered".into(), ..NodeStatus::default() });
+            }
+        });
+        let (board, metrics) = (Arc::<Board>::default(), Arc::<Metrics>::default());
+        let port = self.port.unwrap_or_else(|| rauthy_agent::config::hosts::port(&self.slot));
+        let parts = Parts {
+            me: me.clone(),
+            tls: self.tls.map(|files| Arc::new(Tls::load(files).unwrap())),
+            reconnect: (Duration::from_millis(100), Duration::from_millis(300)),
+            board: board.clone(),
+            metrics: metrics.clone(),
+            incoming,
+            status,
+        };
+        let mesh = Mesh::start(parts, listen::bind(port).unwrap());
+        Node { slot: self.slot, me, mesh, board, metrics, messages }
+    }
+}
+
+pub struct Node {
+    pub slot: Slot,
+    pub me: Arc<Me>,
+    pub mesh: Mesh,
+    pub board: Arc<Board>,
+    pub metrics: Arc<Metrics>,
+    pub messages: mpsc::Receiver<Incoming>,
+}
+
+impl Node {
+    pub async fn connected(&self, to: &Slot) {
+        until("connected", || {
+            let link = self.board.link(to);
+            if link.connected { Ok(()) } else { Err(link) }
+        })
+        .await;
+    }
+
+    pub async fn link_error(&self, to: &Slot, wanted: &str) {
+        until(wanted, || {
+            let link = self.board.link(to);
+            if !link.connected && link.error.contains(wanted) { Ok(()) } else { Err(link) }
+        })
+        .await;
+    }
+
+    pub async fn refuses(&self, reason: &str, claimed: &str) {
+        until(reason, || {
+            let all = self.board.refusals();
+            if all.iter().any(|r| r.reason == reason && r.claimed == claimed) { Ok(()) } else { Err(all) }
+        })
+        .await;
+    }
+
+    pub fn say(&self, from: &Slot, to: &Slot, body: Body) {
+        let from = Incarnation { slot: from.clone(), boot: Boot(7) };
+        let message = Message { from, to: to.clone(), to_boot: None, generation: None, body };
+        let class = message.class();
+        self.mesh.send(to, class, vec![message]);
+    }
+
+    /// Says hello now and then, as the core does.
+    pub fn chatter(&self, to: &Slot) -> tokio::task::JoinHandle<()> {
+        let (mesh, from, to) = (self.mesh.clone(), self.slot.clone(), to.clone());
+        tokio::spawn(async move {
+            loop {
+                let from = Incarnation { slot: from.clone(), boot: Boot(7) };
+                let message = Message { from, to: to.clone(), to_boot: None, generation: None, body: ping() };
+                mesh.send(&to, Class::Control, vec![message]);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+    }
+
+    pub async fn next(&mut self) -> Incoming {
+        tokio::time::timeout(DEADLINE, self.messages.recv()).await.unwrap().unwrap()
+    }
+}
+
+pub fn ping() -> Body {
+    Body::Ping(Ping { free: true, leader_heard: None, epoch: 0, term: 0 })
+}
+
+pub fn tls(folder: &std::path::Path) -> TlsFiles {
+    std::fs::create_dir_all(folder).unwrap();
+    let files = certificates::generate(folder, &["localhost".into(), "127.0.0.1".into()]).unwrap();
+    let pair = Pair { cert: files.cert, key: files.key };
+    TlsFiles {
+        server: pair.clone(),
+        client: Some(pair),
+        ca_server: files.ca.clone(),
+        ca_client: Some(files.ca),
+        validate_domain: None,
+    }
+}
