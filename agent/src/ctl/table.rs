@@ -113,7 +113,7 @@ fn facts(out: &mut String, node: &NodeView, paint: &Paint) {
         },
     );
     if node.wipes > 0 {
-        line("wipes", format!("{} since the start, each after a lost quorum", node.wipes));
+        line("wipes", format!("{} since the start: copies given up for want of a quorum", node.wipes));
     }
     line(
         "agent",

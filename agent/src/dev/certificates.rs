@@ -4,11 +4,15 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
+
+/// Longer than anybody tries things out in one go.
+const VALID: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// Why there are no certificates.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +50,7 @@ pub fn generate(folder: &Path, names: &[String]) -> Result<Files, CertificateErr
     let authority_key = KeyPair::generate()?;
     let mut authority = CertificateParams::default();
     authority.distinguished_name.push(DnType::CommonName, "rauthy-agent dev");
+    authority.not_after = (SystemTime::now() + VALID).into();
     authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let authority_cert = authority.self_signed(&authority_key)?;
@@ -53,6 +58,7 @@ pub fn generate(folder: &Path, names: &[String]) -> Result<Files, CertificateErr
 
     let key = KeyPair::generate()?;
     let mut leaf = CertificateParams::new(names)?;
+    leaf.not_after = (SystemTime::now() + VALID).into();
     leaf.distinguished_name.push(DnType::CommonName, "rauthy-agent dev node");
     leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];

@@ -15,11 +15,13 @@
 mod cluster;
 mod net;
 mod node;
+mod probes;
 mod wait;
 mod writers;
 
 pub use cluster::{Cluster, PATIENCE, Setup, certify};
 pub use net::Net;
 pub use node::{Node, program};
+pub use probes::{Answers, Probes};
 pub use wait::{eventually, within};
 pub use writers::{History, Writers};

@@ -7,9 +7,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What all names begin with; the id of the process follows.
 const PREFIX: &str = "rauthy-test-";
-/// States of a port of a bridge (`linux/if_bridge.h`).
-const DISABLED: &str = "0";
-const FORWARDING: &str = "3";
 
 /// A network with nodes 1 to n, at 10.77.0.1 to 10.77.0.n. It is gone when this is dropped.
 pub struct Net {
@@ -60,19 +57,15 @@ impl Net {
         command
     }
 
-    /// Node `number` reaches nobody and nobody reaches it. Nobody is told: the bridge drops what it hears, as a
-    /// switch does that lost its table.
+    /// Node `number` reaches nobody and nobody reaches it. Nobody is told: its link stays up, and the frames end in
+    /// the namespace of the bridge.
     pub fn cut(&self, number: usize) {
-        self.port_state(number, DISABLED);
+        ip(&["-n", &self.hub, "link", "set", &port(number), "nomaster"]);
     }
 
     /// Undoes [`Self::cut`].
     pub fn heal(&self, number: usize) {
-        self.port_state(number, FORWARDING);
-    }
-
-    fn port_state(&self, number: usize, state: &str) {
-        ip(&["-n", &self.hub, "link", "set", &port(number), "type", "bridge_slave", "state", state]);
+        ip(&["-n", &self.hub, "link", "set", &port(number), "master", "br0"]);
     }
 }
 
