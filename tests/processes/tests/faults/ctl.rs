@@ -77,3 +77,23 @@ async fn what_it_prints_and_how_it_ends() {
     assert_eq!(nobody.status.code(), Some(1), "{nobody:?}");
     assert!(text(&nobody.stderr).contains("unix:///none"), "{nobody:?}");
 }
+
+/// CACHE_LISTEN on loopback TCP, for an application that knows no Unix sockets.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_loopback_tcp() {
+    let mut cluster = Cluster::prepare(Setup { nodes: 1, ..Setup::default() });
+    let node = cluster.node_mut(1);
+    node.environment.retain(|name, _| *name == "AGENT_HTTP");
+    node.environment.insert("CACHE_LISTEN", "tcp://127.0.0.1:9000".into());
+    node.start();
+    let inside = |arguments: &[&str]| {
+        let mut command = cluster.net.command(1, &cluster.program());
+        command.args(["ctl", "--socket", "http://127.0.0.1:9000"]).args(arguments).output().unwrap()
+    };
+    eventually("a put over TCP", PATIENCE, async || {
+        let put = inside(&["put", "c", "key", "value"]);
+        if put.status.success() { Ok(()) } else { Err(text(&put.stderr)) }
+    })
+    .await;
+    assert_eq!(inside(&["get", "c", "key"]).stdout, b"value");
+}
