@@ -92,7 +92,12 @@ fn run(flags: Flags) -> anyhow::Result<ExitCode> {
 }
 
 fn log_to_stderr(config: &Config) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.log_level).context("LOG_LEVEL")?;
+    // Such a level is meant for this program, not for every frame of the libraries below it.
+    let libraries = match config.log_level.to_ascii_lowercase().as_str() {
+        "debug" | "trace" => ",h2=info,hyper=info,tower=info,rustls=info",
+        _ => "",
+    };
+    let filter = EnvFilter::try_new(format!("{}{libraries}", config.log_level)).context("LOG_LEVEL")?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match config.log_format {
         LogFormat::Json => log.json().flatten_event(true).init(),

@@ -5,13 +5,14 @@ use rauthy_proto::admin::admin_request::Request;
 use rauthy_proto::admin::{AdminReply, AdminRequest};
 use rauthy_proto::mesh::Frame;
 use rauthy_proto::mesh::frame::Frame as Kind;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tonic::Streaming;
 
 use super::Inner;
+use super::queue::Sender;
 
 /// Answers one request after the other until the stream ends.
-pub(super) async fn serve(mesh: &Inner, tx: &mpsc::Sender<Frame>, rx: &mut Streaming<Frame>) {
+pub(super) async fn serve(mesh: &Inner, tx: &Sender, rx: &mut Streaming<Frame>) {
     let requests = async {
         while let Ok(Some(Frame { frame: Some(Kind::AdminRequest(request)) })) = rx.message().await {
             let reply = Some(Kind::AdminReply(answer(mesh, request).await));

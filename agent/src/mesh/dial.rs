@@ -13,21 +13,22 @@ use rauthy_core::Slot;
 use rauthy_proto::mesh::Purpose;
 use rauthy_proto::mesh::mesh_client::MeshClient;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsConnector;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Endpoint;
 use tower::ServiceExt;
 
 use super::connection::Connection;
 use super::handshake::{self, HandshakeError};
 use super::limit::{CALLEE, Gate, Limited};
-use super::{Inner, KEEPALIVE, LARGEST, QUEUE, WINDOW, pump};
+use super::queue::queue;
+use super::{Inner, KEEPALIVE, LARGEST, WINDOW, pump};
 use crate::config::hosts;
 
 /// One lookup before a record exists hides the name for the time of a negative cache: so not at once.
 const FIRST: Duration = Duration::from_secs(1);
+/// A name server answers within this time, or it is asked again later.
+const LOOKUP: Duration = Duration::from_secs(5);
 /// One address answers within this time, or the next is tried.
 const CONNECT: Duration = Duration::from_secs(2);
 /// How long a refused stream stays open, so that the refusal arrives.
@@ -150,9 +151,9 @@ async fn once(
     let channel = channel.map_response(move |response: http::Response<tonic::body::Body>| {
         response.map(|body| Limited::new(body, limited.clone(), CALLEE))
     });
-    let (tx, out) = mpsc::channel(QUEUE);
+    let (tx, out) = queue();
     let mut client = MeshClient::new(channel).max_decoding_message_size(LARGEST);
-    let mut rx = timeout(handshake::TIMEOUT, client.open(ReceiverStream::new(out)))
+    let mut rx = timeout(handshake::TIMEOUT, client.open(out))
         .await
         .map_err(|e| http(&e))?
         .map_err(|status| DialError::Http(origin.remote, status.message().to_owned()))?
@@ -177,8 +178,9 @@ async fn connect(mesh: &Inner, peer: &Slot, address: Option<SocketAddr>) -> Resu
     let host = hosts::host(peer);
     let addresses: Vec<SocketAddr> = match address {
         Some(address) => vec![address],
-        None => tokio::net::lookup_host((host, hosts::port(peer)))
+        None => timeout(LOOKUP, tokio::net::lookup_host((host, hosts::port(peer))))
             .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
             .map_err(|e| DialError::Lookup(host.to_owned(), e))?
             .collect(),
     };

@@ -12,10 +12,10 @@ use rauthy_proto::handshake::{NONCE_LEN, OPERATOR, Side, Transcript, VERSION};
 use rauthy_proto::mesh::frame::Frame as Kind;
 use rauthy_proto::mesh::refused::Reason;
 use rauthy_proto::mesh::{Challenge, Frame, Hello, Identity, Proof, Purpose, Refused, Verdict};
-use tokio::sync::mpsc;
 use tonic::Status;
 
 use super::me::Me;
+use super::queue::Sender;
 
 /// A handshake takes no longer than this.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
@@ -94,7 +94,7 @@ fn nonce() -> Result<Bytes, HandshakeError> {
     Ok(Bytes::copy_from_slice(&nonce))
 }
 
-async fn send(tx: &mpsc::Sender<Frame>, one: Frame) -> Result<(), HandshakeError> {
+async fn send(tx: &Sender, one: Frame) -> Result<(), HandshakeError> {
     tx.send(one).await.map_err(|_| HandshakeError::Ended("nobody reads".into()))
 }
 
@@ -124,7 +124,7 @@ where
 
 /// Runs one side within [`TIMEOUT`] and tells the other side what it refuses.
 async fn run<T>(
-    tx: &mpsc::Sender<Frame>,
+    tx: &Sender,
     side: impl Future<Output = Result<T, HandshakeError>>,
 ) -> Result<T, HandshakeError> {
     let late = "the handshake took longer than 5 s";
@@ -134,7 +134,7 @@ async fn run<T>(
     if let Err(error) = &result
         && let Some(frame) = error.verdict()
     {
-        let _ = tx.try_send(frame);
+        let _ = tx.put(frame, 0);
     }
     result
 }
@@ -149,7 +149,7 @@ pub async fn call<S>(
     purpose: Purpose,
     to: &Slot,
     exporter: &[u8],
-    tx: &mpsc::Sender<Frame>,
+    tx: &Sender,
     rx: &mut S,
     accept: impl Fn(&Peer) -> Result<(), HandshakeError>,
 ) -> Result<Peer, HandshakeError>
@@ -208,7 +208,7 @@ where
 pub async fn answer<S>(
     me: &Me,
     exporter: &[u8],
-    tx: &mpsc::Sender<Frame>,
+    tx: &Sender,
     rx: &mut S,
     claimed: &mut String,
     accept: impl Fn(&Peer) -> Result<(), HandshakeError>,

@@ -14,8 +14,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rauthy_core::Slot;
 use rauthy_proto::mesh::{Frame, Purpose};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+use super::queue::{Dropped, Sender};
 
 /// A process that was heard from within this time lives.
 const LIVES: Duration = Duration::from_secs(3);
@@ -35,7 +37,7 @@ pub struct Link {
     pub remote: Option<SocketAddr>,
     since: Instant,
     heard: Arc<Heard>,
-    tx: mpsc::Sender<Frame>,
+    tx: Sender,
     end: CancellationToken,
 }
 
@@ -119,7 +121,7 @@ impl Links {
         slot: &Slot,
         purpose: Purpose,
         boot: Bytes,
-        tx: mpsc::Sender<Frame>,
+        tx: Sender,
         mine: bool,
         remote: Option<SocketAddr>,
     ) -> Result<Joined, Duplicate> {
@@ -176,17 +178,16 @@ impl Links {
         was
     }
 
-    /// Puts a frame into the queue of a link; never waits.
+    /// Puts a frame of about `size` bytes into the queue of a link; never waits.
     ///
     /// # Errors
     /// In one word, why it was dropped.
-    pub fn send(&self, slot: &Slot, purpose: Purpose, frame: Frame) -> Result<(), &'static str> {
-        // The key is small and borrowed nowhere else; a clone of an Arc.
+    pub fn send(&self, slot: &Slot, purpose: Purpose, frame: Frame, size: usize) -> Result<(), &'static str> {
         let map = self.read();
         let link = map.get(&(slot.clone(), purpose)).ok_or("no_link")?;
-        link.tx.try_send(frame).map_err(|e| match e {
-            mpsc::error::TrySendError::Full(_) => "queue_full",
-            mpsc::error::TrySendError::Closed(_) => "no_link",
+        link.tx.put(frame, size).map_err(|e| match e {
+            Dropped::Full => "queue_full",
+            Dropped::Ended => "no_link",
         })
     }
 
@@ -225,6 +226,9 @@ fn retire(link: Link) {
 
 #[cfg(test)]
 mod tests {
+    use tokio_stream::StreamExt;
+
+    use super::super::queue::{Receiver, queue};
     use super::*;
 
     const A: &str = "a:1";
@@ -234,8 +238,8 @@ mod tests {
         vec![n; 16].into()
     }
 
-    fn join(links: &Links, boot_n: u8, mine: bool) -> (Result<Joined, Duplicate>, mpsc::Receiver<Frame>) {
-        let (tx, rx) = mpsc::channel(4);
+    fn join(links: &Links, boot_n: u8, mine: bool) -> (Result<Joined, Duplicate>, Receiver) {
+        let (tx, rx) = queue();
         (links.join(&Slot::new(B), Purpose::Control, boot(boot_n), tx, mine, None), rx)
     }
 
@@ -256,12 +260,14 @@ mod tests {
         let (theirs, mut their_rx) = join(&links, 1, false);
         let (mine, mut my_rx) = join(&links, 1, true);
         let (theirs, mine) = (theirs.unwrap(), mine.unwrap());
-        links.send(&Slot::new(B), Purpose::Control, Frame::default()).unwrap();
-        assert!(my_rx.try_recv().is_ok() && their_rx.try_recv().is_err());
+        links.send(&Slot::new(B), Purpose::Control, Frame::default(), 1).unwrap();
+        assert!(my_rx.next().await.is_some());
+        let nothing = tokio::time::timeout(Duration::ZERO, their_rx.next()).await;
+        assert!(nothing.is_err(), "the loser gets nothing");
         tokio::time::timeout(Duration::from_secs(10), theirs.end.cancelled()).await.unwrap();
         assert!(!links.leave(&Slot::new(B), Purpose::Control, theirs.id), "it was no link any more");
         assert!(links.leave(&Slot::new(B), Purpose::Control, mine.id));
-        assert_eq!(links.send(&Slot::new(B), Purpose::Control, Frame::default()), Err("no_link"));
+        assert_eq!(links.send(&Slot::new(B), Purpose::Control, Frame::default(), 1), Err("no_link"));
     }
 
     #[tokio::test]

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! * [`handshake`]: who is at the other end · [`links`]: which stream is the link · [`wire`]: messages as bytes
-//! * [`limit`], [`connection`]: what a stranger may cost · [`board`]: what is reported
+//! * [`limit`], [`connection`]: what a stranger may cost · [`queue`]: what a slow peer may cost · [`board`]: what is
+//!   reported
 
 mod admin;
 mod board;
@@ -20,6 +21,7 @@ mod links;
 pub mod listen;
 mod me;
 mod pump;
+mod queue;
 mod serve;
 pub mod wire;
 
@@ -47,8 +49,6 @@ pub use me::Me;
 const LARGEST: usize = 16 << 20;
 /// A frame is closed when it holds this much.
 const FRAME: usize = 1 << 20;
-/// Frames that wait for one stream.
-const QUEUE: usize = 256;
 /// Handshakes of accepted streams at a time.
 const STRANGERS: usize = 64;
 /// HTTP/2 pings: how often, and how long an answer may take. A dead peer is found in 3 s.
@@ -58,7 +58,10 @@ const WINDOW: u32 = 4 << 20;
 
 /// What the mesh brings to the consensus task.
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant, reason = "nearly all of them are messages; a box would cost each of them")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly all of them are messages; a box would cost each of them"
+)]
 pub enum Incoming {
     /// A message of a proven peer.
     Message(Message),
@@ -156,9 +159,10 @@ impl Mesh {
             Class::Forward => Purpose::Forward,
             Class::Bulk => Purpose::Bulk,
         };
-        let flush = |batch: &mut Vec<_>| {
+        let flush = |batch: &mut Vec<_>, size| {
             let batch = Batch { messages: std::mem::take(batch) };
-            if let Err(why) = self.0.links.send(to, purpose, Frame { frame: Some(Kind::Batch(batch)) }) {
+            if let Err(why) = self.0.links.send(to, purpose, Frame { frame: Some(Kind::Batch(batch)) }, size)
+            {
                 self.0.metrics.drop_message(why);
             }
         };
@@ -168,12 +172,11 @@ impl Mesh {
             size += message.encoded_len();
             batch.push(message);
             if size >= FRAME {
-                flush(&mut batch);
-                size = 0;
+                flush(&mut batch, std::mem::take(&mut size));
             }
         }
         if !batch.is_empty() {
-            flush(&mut batch);
+            flush(&mut batch, size);
         }
     }
 

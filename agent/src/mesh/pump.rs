@@ -6,19 +6,19 @@ use std::sync::Arc;
 use rauthy_core::Slot;
 use rauthy_proto::mesh::frame::Frame as Kind;
 use rauthy_proto::mesh::{Batch, Frame, Purpose};
-use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt};
 use tonic::Status;
 
 use super::handshake::Peer;
 use super::links::{Heard, Joined};
+use super::queue::Sender;
 use super::{Incoming, Inner, wire};
 
 /// Runs the stream until it ends. `mine`: this side dialled it.
 pub(super) async fn run<S>(
     mesh: &Arc<Inner>,
     peer: Peer,
-    tx: mpsc::Sender<Frame>,
+    tx: Sender,
     mut rx: S,
     mine: bool,
     remote: Option<SocketAddr>,
@@ -67,7 +67,7 @@ where
     loop {
         let frame = match rx.next().await {
             Some(Ok(frame)) => frame,
-            Some(Err(status)) => return status.message().to_owned(),
+            Some(Err(status)) => return cause(&status),
             None => return "closed by the peer".into(),
         };
         heard.now();
@@ -93,5 +93,17 @@ where
                 return "this agent is stopping".into();
             }
         }
+    }
+}
+
+/// What ended a stream: the innermost error says it best.
+fn cause(status: &Status) -> String {
+    let mut error: &dyn std::error::Error = status;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    match error.downcast_ref::<Status>() {
+        Some(status) => status.message().to_owned(),
+        None => error.to_string(),
     }
 }

@@ -7,14 +7,13 @@ use futures::stream::Map;
 use rauthy_proto::mesh::mesh_server::{Mesh, MeshServer};
 use rauthy_proto::mesh::refused::Reason;
 use rauthy_proto::mesh::{Frame, Purpose};
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::connection::Origin;
 use super::handshake::{self, HandshakeError, Peer};
 use super::limit::{Gate, Guarded};
-use super::{Inner, LARGEST, QUEUE, admin, pump};
+use super::queue::{Receiver, Sender, queue};
+use super::{Inner, LARGEST, admin, pump};
 
 /// The gRPC service of the mesh.
 pub(super) struct Service(Arc<Inner>);
@@ -24,7 +23,7 @@ pub(super) fn service(mesh: Arc<Inner>) -> Guarded<MeshServer<Service>> {
     Guarded(MeshServer::new(Service(mesh)).max_decoding_message_size(LARGEST))
 }
 
-type Frames = Map<ReceiverStream<Frame>, fn(Frame) -> Result<Frame, Status>>;
+type Frames = Map<Receiver, fn(Frame) -> Result<Frame, Status>>;
 
 #[tonic::async_trait]
 impl Mesh for Service {
@@ -42,7 +41,7 @@ impl Mesh for Service {
             return Err(Status::resource_exhausted("too many handshakes at a time"));
         };
         let rx = request.into_inner();
-        let (tx, out) = mpsc::channel(QUEUE);
+        let (tx, out) = queue();
         tokio::spawn(async move {
             let mut rx = rx;
             let proven = authenticate(&mesh, &origin, &tx, &mut rx).await;
@@ -57,14 +56,14 @@ impl Mesh for Service {
                 }
             }
         });
-        Ok(Response::new(ReceiverStream::new(out).map(Ok as fn(Frame) -> Result<Frame, Status>)))
+        Ok(Response::new(out.map(Ok as fn(Frame) -> Result<Frame, Status>)))
     }
 }
 
 async fn authenticate(
     mesh: &Inner,
     origin: &Origin,
-    tx: &mpsc::Sender<Frame>,
+    tx: &Sender,
     rx: &mut Streaming<Frame>,
 ) -> Result<Peer, HandshakeError> {
     let mut claimed = String::new();

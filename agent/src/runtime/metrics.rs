@@ -72,6 +72,8 @@ pub struct Metrics {
     pub dial_failures: Family<ReasonLabel, Counter>,
     /// Messages that were not sent or not taken.
     pub dropped: Family<ReasonLabel, Counter>,
+    /// Seconds until the first of the own certificates ends; 0 without TLS.
+    pub certificate_expires: Gauge,
     /// Epoch of the host list.
     pub host_epoch: Gauge<u64, AtomicU64>,
 }
@@ -114,6 +116,7 @@ impl Default for Metrics {
             refusals: Family::default(),
             dial_failures: Family::default(),
             dropped: Family::default(),
+            certificate_expires: Gauge::default(),
             host_epoch: Gauge::default(),
         };
         r.register("role", "What this node is doing; exactly one is 1", all.role.clone());
@@ -133,6 +136,8 @@ impl Default for Metrics {
         r.register("refusals", "Streams refused on either side, by reason", all.refusals.clone());
         r.register("dial_failures", "Attempts that reached no peer, by reason", all.dial_failures.clone());
         r.register("dropped_messages", "Messages not sent or not taken, by reason", all.dropped.clone());
+        let left = "Until the first of the own certificates ends; 0 without TLS";
+        r.register("certificate_expires_seconds", left, all.certificate_expires.clone());
         r.register("host_list_epoch", "Epoch of the host list in use", all.host_epoch.clone());
         all.registry = r;
         all

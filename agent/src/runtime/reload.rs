@@ -11,8 +11,10 @@ use std::time::Duration;
 use rauthy_core::HostList;
 use tokio_util::sync::CancellationToken;
 
+use super::metrics::Metrics;
 use crate::config::{ConfigError, Tokens, hosts};
 use crate::mesh::Me;
+use crate::tls::Tls;
 
 /// How often the files are looked at.
 const POLL: Duration = Duration::from_secs(3);
@@ -63,6 +65,16 @@ pub(super) async fn host_list(path: PathBuf, mut known: HostList, stop: Cancella
                 }
                 last = Some(error);
             }
+        }
+    }
+}
+
+/// Counts down to the end of the certificates.
+pub(super) async fn expiry(tls: Arc<Tls>, metrics: Arc<Metrics>, stop: CancellationToken) {
+    loop {
+        metrics.certificate_expires.set(tls.expires_in_s());
+        if stop.run_until_cancelled(tokio::time::sleep(POLL)).await.is_none() {
+            return;
         }
     }
 }

@@ -120,6 +120,7 @@ pub async fn start(config: Config) -> Result<(Handle, Running), StartError> {
         _ => None,
     };
     if let Some(tls) = tls.clone() {
+        tokio::spawn(reload::expiry(tls.clone(), metrics.clone(), stop.clone()));
         tokio::spawn(tls.watch(stop.clone()));
     }
     if let Some(path) = config.hosts_file {
