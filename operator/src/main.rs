@@ -108,6 +108,7 @@ async fn run(arguments: Run) -> anyhow::Result<()> {
         "no Kubernetes to talk to: run it in a pod with a service account, or set KUBECONFIG to a file with a current \
          context",
     )?;
+    check_definition(&client).await;
     let context = Arc::new(Context {
         client: client.clone(),
         environment: Environment {
@@ -150,6 +151,24 @@ async fn run(arguments: Run) -> anyhow::Result<()> {
             Ok(Ok(())) => bail!("the probes' server ended"),
             Err(error) => Err(error.into()),
         },
+    }
+}
+
+/// Says so when the installed definition is not the one that this operator was built with. It runs all the same: what
+/// it manages already has to go on.
+async fn check_definition(client: &Client) {
+    let advice =
+        "install crds/rauthyclusters.yaml of this version (the chart does, unless crds.install is false)";
+    match crd::served::missing_fields(client.clone()).await {
+        Ok(missing) if missing.is_empty() => {}
+        Ok(missing) => {
+            let fields = missing.join(", ");
+            tracing::warn!(%fields, "the installed CustomResourceDefinition lacks fields, which get lost; {advice}");
+        }
+        Err(error) => {
+            let error = rauthy_operator::reconcile::apply::explain(&error);
+            tracing::warn!(%error, "the CustomResourceDefinition cannot be read; {advice}");
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! RauthyCluster: what a user writes ([`spec`]) and what the operator answers ([`status`]).
 
 pub mod generate;
+pub mod served;
 pub mod spec;
 pub mod status;
 

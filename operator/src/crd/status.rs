@@ -56,7 +56,7 @@ pub struct RauthyClusterStatus {
 /// The conditions in one word.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Phase {
-    /// It never served yet.
+    /// Not every member has served yet.
     #[default]
     Creating,
     /// All members serve.

@@ -175,10 +175,13 @@ impl Publisher {
             if !self.is_new(about, &note) {
                 continue;
             }
-            let level = if note.warning { "Warning" } else { "Normal" };
             let name = about.name.clone().unwrap_or_default();
-            tracing::info!(cluster = %name, reason = note.reason, level, "{}", note.text);
             let namespace = about.namespace.clone().unwrap_or_else(|| "default".to_owned());
+            if note.warning {
+                tracing::warn!(%namespace, cluster = %name, "{}: {}", note.reason, note.text);
+            } else {
+                tracing::info!(%namespace, cluster = %name, "{}: {}", note.reason, note.text);
+            }
             let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
             if let Err(error) = api.create(&PostParams::default(), &self.event(about, &name, note)).await {
                 tracing::warn!(cluster = %name, %error, "an event cannot be written");

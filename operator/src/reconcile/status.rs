@@ -131,10 +131,12 @@ fn leader<'r>(
 
 fn phase(view: &View<'_>) -> Phase {
     let wrong = view.facts.validated.is_err() || view.facts.failure.is_some();
+    let degraded = wrong || conditions::degraded(view);
     match () {
-        () if view.available() && view.ready() >= view.size && !wrong && !conditions::degraded(view) => {
-            Phase::Running
-        }
+        () if view.available() && degraded => Phase::Degraded,
+        () if view.available() && view.ready() >= view.size => Phase::Running,
+        // The kubelet notices a second after the agents that they serve.
+        () if view.available() && conditions::creating(view) => Phase::Creating,
         () if view.available() => Phase::Degraded,
         () if wrong => Phase::Invalid,
         () if view.unknown() => Phase::Unknown,

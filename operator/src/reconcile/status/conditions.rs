@@ -9,6 +9,9 @@ use crate::reconcile::build::tls;
 /// Reason of Available before it was true for the first time.
 const FOUNDING: &str = "Founding";
 
+/// Reason of Progressing until every member served for the first time.
+const CREATING: &str = "Creating";
+
 type Verdict = (&'static str, &'static str, String);
 
 pub(super) fn conditions(view: &View<'_>) -> Vec<Condition> {
@@ -54,6 +57,11 @@ pub(super) fn served_before(view: &View<'_>) -> bool {
     previous(view, "Available").is_some_and(|old| old.status == "True" || old.reason != FOUNDING)
 }
 
+/// Whether not every member has served yet.
+pub(super) fn creating(view: &View<'_>) -> bool {
+    previous(view, "Progressing").is_none_or(|old| old.reason == CREATING)
+}
+
 fn available(view: &View<'_>) -> Verdict {
     let (serving, size) = (view.serving, view.size);
     match &view.leader {
@@ -87,7 +95,7 @@ fn progressing(view: &View<'_>) -> Verdict {
     if waiting.is_empty() {
         return ("False", "Complete", "every member serves".to_owned());
     }
-    let reason = if served_before(view) { "MembersStarting" } else { "Creating" };
+    let reason = if creating(view) || !served_before(view) { CREATING } else { "MembersStarting" };
     ("True", reason, format!("waiting for {}", waiting.join(", ")))
 }
 
@@ -118,7 +126,7 @@ fn degradation(view: &View<'_>) -> Verdict {
         return ("True", "PeerRefused", format!("{} refuses {who}: {}", member.pod, refused.reason));
     }
     let missing: Vec<&str> = view.members.iter().filter(|m| !m.ready).map(|m| m.pod.as_str()).collect();
-    if served_before(view) && !missing.is_empty() {
+    if !creating(view) && served_before(view) && !missing.is_empty() {
         return ("True", "MembersNotReady", format!("not ready: {}", missing.join(", ")));
     }
     ("False", "AsExpected", String::new())

@@ -144,11 +144,8 @@ fn why_not_ready(pod: Option<&Pod>, node: Option<&NodeStatus>, exit: Option<&Las
     if let Some(condition) = unscheduled {
         return format!("not scheduled: {}", condition.message.as_deref().unwrap_or("no reason given"));
     }
-    if let Some(node) = node {
-        return match node.not_ready_reason.as_str() {
-            "" => "the pod is not ready yet".to_owned(),
-            reason => reason.to_owned(),
-        };
+    if let Some(node) = node.filter(|node| !node.not_ready_reason.is_empty()) {
+        return node.not_ready_reason.clone();
     }
     let waiting = statuses(pod).find_map(|status| {
         let waiting = status.state.as_ref()?.waiting.as_ref()?;
@@ -160,6 +157,7 @@ fn why_not_ready(pod: Option<&Pod>, node: Option<&NodeStatus>, exit: Option<&Las
     match (waiting, exit) {
         (Some(waiting), _) => waiting,
         (None, Some(exit)) => format!("{} ended with exit code {}", exit.container, exit.code),
+        (None, None) if node.is_some() => "the agent serves, the pod is not ready yet".to_owned(),
         (None, None) => "the pod is starting".to_owned(),
     }
 }

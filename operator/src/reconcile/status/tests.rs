@@ -221,6 +221,31 @@ fn a_first_founding_is_not_a_loss() {
 }
 
 #[test]
+fn a_pod_that_is_ready_a_moment_after_its_agent_is_no_degradation() {
+    let mut scene = Scene::led_by(0);
+    scene.observed.pods = (0..3).map(|ordinal| pod(ordinal, false)).collect();
+    for _ in 0..2 {
+        let status = scene.status();
+        assert_eq!((status.phase, status.ready.as_str()), (Phase::Creating, "0/3"));
+        assert_eq!(condition(&status, "Available"), "True/QuorumServing");
+        assert_eq!(condition(&status, "Progressing"), "True/Creating");
+        assert_eq!(condition(&status, "Degraded"), "False/AsExpected");
+        scene.go_on();
+    }
+    scene.observed.pods = (0..3).map(|ordinal| pod(ordinal, true)).collect();
+    assert_eq!(scene.status().phase, Phase::Running);
+    scene.go_on();
+    scene.observed.pods[1] = pod(1, false);
+    let status = scene.status();
+    assert_eq!(
+        (status.phase, condition(&status, "Degraded").as_str()),
+        (Phase::Degraded, "True/MembersNotReady")
+    );
+    assert_eq!(condition(&status, "Progressing"), "True/MembersStarting");
+    assert_eq!(status.members[1].message.as_deref(), Some("the agent serves, the pod is not ready yet"));
+}
+
+#[test]
 fn a_refused_peer_is_reported_once() {
     let mut scene = Scene::led_by(0);
     scene.go_on();
