@@ -18,7 +18,7 @@ use crate::log::{Entry, Payload};
 use crate::message::{Ballot, Body, Found, Promise};
 use crate::node::bound::Bound;
 use crate::node::{Life, Node};
-use crate::types::{Epoch, Generation, Incarnation, LogTime, Slot, Span, Term, Time};
+use crate::types::{Epoch, Generation, Incarnation, LogTime, Slot, Term, Time};
 
 /// An incarnation that is bound to nothing.
 #[derive(Debug, Default)]
@@ -47,9 +47,9 @@ impl Node {
     }
 
     pub(super) fn genesis_deadline(&self, free: &Free) -> Time {
-        let next = free.founding.as_ref().map_or(free.next_try, |f| f.resend_at);
-        // Gossip wakes the node often enough for everything that depends on peers.
-        if next <= self.now { self.quarantine_end() } else { next }.max(self.now + Span(1000))
+        let next = free.founding.as_ref().map_or(free.next_try, |f| f.resend_at).max(self.quarantine_end());
+        // What is due and still waits, waits for peers: they wake the node by what they say.
+        if next > self.now { next } else { Time(u64::MAX) }
     }
 
     /// A peer that answered within L has heard from a leader within L. Peers that cannot be reached are ignored.
