@@ -95,10 +95,11 @@ programs() {
     "$LOGS/artifacts.json"
 }
 
-# run_tests PACKAGE...: all of them, and fails when one did.
+# run_tests PACKAGE...: all of them, and fails when one did, or a package has none.
 run_tests() {
   local package folder name program code=0
   for package in "$@"; do
+    [ -n "$(programs "$package")" ] || { echo "no test program of $package is built" && code=1; }
     while read -r folder name program; do
       echo "--- $package, $name"
       (cd "$folder" && CARGO_MANIFEST_DIR=$folder "$program" </dev/null) || code=1
@@ -108,4 +109,7 @@ run_tests() {
 }
 
 # The folder with kubectl and helm of the project's own Kubernetes; built if it is not there.
-own_tools() { echo "$("$CLUSTER/build")/cli"; }
+own_tools() {
+  local dir
+  dir=$("$CLUSTER/build") && echo "$dir/cli"
+}
