@@ -94,7 +94,10 @@ impl Election {
     }
 
     /// One look at the Lease, and one write if it is due. Whether this candidate holds it afterwards.
-    async fn step(&mut self) -> Result<bool, kube::Error> {
+    ///
+    /// # Errors
+    /// The API server's.
+    pub async fn step(&mut self) -> Result<bool, kube::Error> {
         let lease = self.api.get_opt(&self.name).await.inspect_err(|_| self.readiness.set(false))?;
         self.readiness.set(true);
         let spec = lease.as_ref().and_then(|lease| lease.spec.as_ref());

@@ -188,6 +188,18 @@ impl Api {
                 let old = state.objects.get(&path).cloned().unwrap_or_else(|| json!({}));
                 (StatusCode::OK, store(&mut state.objects, path, old, value, version))
             }
+            Method::PUT => match state.objects.get(path).cloned() {
+                None => failure(StatusCode::NOT_FOUND),
+                Some(old) if old["metadata"]["resourceVersion"] != value["metadata"]["resourceVersion"] => {
+                    failure(StatusCode::CONFLICT)
+                }
+                Some(_) => {
+                    let mut value = value;
+                    value["metadata"]["resourceVersion"] = json!(version.to_string());
+                    state.objects.insert(path.to_owned(), value.clone());
+                    (StatusCode::OK, value)
+                }
+            },
             Method::DELETE => match state.objects.remove(path) {
                 Some(_) => (StatusCode::OK, json!({ "kind": "Status", "status": "Success" })),
                 None => failure(StatusCode::NOT_FOUND),
