@@ -176,26 +176,33 @@ async fn once(
 /// A connection to the peer: to the address given, else to the first of its addresses that answers.
 async fn connect(mesh: &Inner, peer: &Slot, address: Option<SocketAddr>) -> Result<Connection, DialError> {
     let host = hosts::host(peer);
-    let addresses: Vec<SocketAddr> = match address {
-        Some(address) => vec![address],
-        None => timeout(LOOKUP, tokio::net::lookup_host((host, hosts::port(peer))))
-            .await
-            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-            .map_err(|e| DialError::Lookup(host.to_owned(), e))?
-            .collect(),
-    };
     let mut last = DialError::Lookup(host.to_owned(), io::ErrorKind::NotFound.into());
+    let mut addresses: Vec<SocketAddr> = address.into_iter().collect();
+    if address.is_none() {
+        match timeout(LOOKUP, tokio::net::lookup_host((host, hosts::port(peer)))).await {
+            Ok(Ok(found)) => addresses.extend(found),
+            Ok(Err(error)) => last = DialError::Lookup(host.to_owned(), error),
+            Err(_) => last = DialError::Lookup(host.to_owned(), io::ErrorKind::TimedOut.into()),
+        }
+        // DNS may be late; another peer may know.
+        let hint = mesh.hints.get(peer).map(|ip| SocketAddr::new(ip, hosts::port(peer)));
+        addresses.extend(hint.filter(|hint| !addresses.contains(hint)));
+    }
     for address in addresses {
-        match timeout(CONNECT, TcpStream::connect(address)).await {
-            Ok(Ok(tcp)) => {
-                tcp.set_nodelay(true).map_err(|e| DialError::Connect(address, e))?;
-                return secure(mesh, host, tcp, address).await;
-            }
-            Ok(Err(error)) => last = DialError::Connect(address, error),
-            Err(_) => last = DialError::Slow(address),
+        match to_address(mesh, host, address).await {
+            Ok(connection) => return Ok(connection),
+            Err(error) => last = error,
         }
     }
     Err(last)
+}
+
+async fn to_address(mesh: &Inner, host: &str, address: SocketAddr) -> Result<Connection, DialError> {
+    let failed = |e| DialError::Connect(address, e);
+    let tcp = timeout(CONNECT, TcpStream::connect(address)).await.map_err(|_| DialError::Slow(address))?;
+    let tcp = tcp.map_err(failed)?;
+    tcp.set_nodelay(true).map_err(failed)?;
+    secure(mesh, host, tcp, address).await
 }
 
 async fn secure(

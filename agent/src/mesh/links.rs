@@ -6,7 +6,7 @@
 //! queued is lost.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -194,6 +194,16 @@ impl Links {
     /// Looks at the link, if there is one.
     pub fn with<T>(&self, slot: &Slot, purpose: Purpose, look: impl FnOnce(&Link) -> T) -> Option<T> {
         self.read().get(&(slot.clone(), purpose)).map(look)
+    }
+
+    /// Which peers have a link, and at which address. Loopback is left out: it means something else to a peer.
+    #[must_use]
+    pub fn seen(&self) -> Vec<(Slot, IpAddr)> {
+        let map = self.read();
+        let control = map.iter().filter(|((_, purpose), _)| *purpose == Purpose::Control);
+        let seen =
+            control.filter_map(|((slot, _), link)| Some((slot.clone(), link.remote?.ip().to_canonical())));
+        seen.filter(|(_, ip)| !ip.is_loopback()).collect()
     }
 
     /// To be told of changes.

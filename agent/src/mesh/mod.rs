@@ -9,8 +9,9 @@
 //!
 //! * [`handshake`]: who is at the other end · [`links`]: which stream is the link · [`wire`]: messages as bytes
 //! * [`limit`], [`connection`]: what a stranger may cost · [`queue`]: what a slow peer may cost · [`board`]: what is
-//!   reported
+//!   reported · [`addresses`]: where peers are when DNS does not know
 
+mod addresses;
 mod admin;
 mod board;
 mod connection;
@@ -38,6 +39,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tonic::transport::Server;
 
 use crate::runtime::Metrics;
@@ -99,8 +101,11 @@ pub(crate) struct Inner {
     incoming: mpsc::Sender<Incoming>,
     status: mpsc::Sender<StatusRequest>,
     links: links::Links,
+    hints: addresses::Hints,
     strangers: Arc<Semaphore>,
     stop: CancellationToken,
+    /// Those that hold the port.
+    listening: TaskTracker,
 }
 
 /// The running mesh; cheap to clone.
@@ -121,8 +126,10 @@ impl Mesh {
             metrics,
             incoming,
             status,
+            hints: addresses::Hints::default(),
             strangers: Arc::new(Semaphore::new(STRANGERS)),
             stop: CancellationToken::new(),
+            listening: TaskTracker::new(),
         });
         let connections = ReceiverStream::new(listen::accept(&inner, listeners));
         let server = Server::builder()
@@ -140,6 +147,7 @@ impl Mesh {
                 tracing::error!(%error, "the mesh's server ended");
             }
         });
+        tokio::spawn(addresses::tell(inner.clone()));
         for peer in inner.me.slots.iter().filter(|slot| **slot != inner.me.slot) {
             inner.metrics.link(peer.as_str(), false);
             for purpose in [Purpose::Control, Purpose::Forward, Purpose::Bulk] {
@@ -184,6 +192,12 @@ impl Mesh {
     pub fn stop(&self) {
         self.0.stop.cancel();
         self.0.links.clear();
+    }
+
+    /// Waits after [`Self::stop`] until the port is free for a successor.
+    pub async fn stopped(&self) {
+        self.0.listening.close();
+        self.0.listening.wait().await;
     }
 }
 

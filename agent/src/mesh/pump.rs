@@ -71,8 +71,13 @@ where
             None => return "closed by the peer".into(),
         };
         heard.now();
-        let Some(Kind::Batch(Batch { messages })) = frame.frame else {
-            return "the peer sent a frame that has no place here".into();
+        let messages = match frame.frame {
+            Some(Kind::Batch(Batch { messages })) => messages,
+            Some(Kind::Addresses(told)) => {
+                mesh.hints.learn(&mesh.me, &told);
+                continue;
+            }
+            _ => return "the peer sent a frame that has no place here".into(),
         };
         for message in messages {
             let message = match wire::decode(message) {
