@@ -24,8 +24,10 @@ pub struct Op {
     pub value: Option<Bytes>,
     /// Its time to live.
     pub ttl: Option<Span>,
-    /// When it was asked for, and at which level.
+    /// At which level.
     pub level: AckLevel,
+    /// When it was asked for, in the world's time.
+    pub at: u64,
 }
 
 /// The clients.
@@ -60,7 +62,7 @@ impl Op {
 
 impl Clients {
     /// Something to write.
-    pub fn write(&mut self, slot: usize, random: &mut Random) -> (u64, Op) {
+    pub fn write(&mut self, now: u64, slot: usize, random: &mut Random) -> (u64, Op) {
         self.next_ticket += 1;
         let ticket = self.next_ticket;
         let key = random.between(0, KEYS);
@@ -76,7 +78,7 @@ impl Clients {
         let ttl = (volatile && value.is_some() && random.chance(500))
             .then(|| Span::from_millis(random.between(50, 3000)));
         let level = if random.chance(850) { AckLevel::Quorum } else { AckLevel::Leader };
-        let op = Op { key, value, ttl, level };
+        let op = Op { key, value, ttl, level, at: now };
         self.pending.insert((slot, ticket), op.clone());
         (ticket, op)
     }

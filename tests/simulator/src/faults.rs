@@ -27,12 +27,16 @@ pub enum Fault {
     HandOver(usize),
     /// A stream breaks, and is there again at once.
     LinkLost(usize, usize),
+    /// Some messages are held for seconds.
+    Held,
+    /// Snapshots do not pass.
+    NoBulk,
     /// All processes restart one after the other, each when the one before is ready.
     Rolling,
 }
 
 /// Names of the kinds, for reports.
-pub const KINDS: [&str; 12] = [
+pub const KINDS: [&str; 14] = [
     "crash",
     "crash-majority",
     "freeze",
@@ -45,6 +49,8 @@ pub const KINDS: [&str; 12] = [
     "hand-over",
     "link-lost",
     "rolling",
+    "held",
+    "no-bulk",
 ];
 
 impl Fault {
@@ -64,6 +70,8 @@ impl Fault {
             Self::HandOver(_) => 9,
             Self::LinkLost(..) => 10,
             Self::Rolling => 11,
+            Self::Held => 12,
+            Self::NoBulk => 13,
         }
     }
 
@@ -83,7 +91,9 @@ impl Fault {
             70..78 => Self::Storm,
             78..83 => Self::Slow(slot, random.between(20_000, 800_000)),
             83..91 => Self::HandOver(slot),
-            91..96 => Self::LinkLost(slot, other),
+            91..93 => Self::LinkLost(slot, other),
+            93..95 => Self::Held,
+            95 => Self::NoBulk,
             _ => Self::Rolling,
         }
     }

@@ -20,4 +20,4 @@ pub mod random;
 pub mod trace;
 pub mod world;
 
-pub use world::{Failure, Options, Report, World, run};
+pub use world::{Failure, Mix, Options, Report, World, run};

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use clap::{Parser, Subcommand};
 use rauthy_simulator::faults::KINDS;
-use rauthy_simulator::{Options, Report, run};
+use rauthy_simulator::{Mix, Options, Report, run};
 
 /// Drives the consensus core under virtual time.
 #[derive(Parser)]
@@ -33,6 +33,9 @@ enum Command {
         /// Slots; left out: 1, 3, 4, 5 and 7 in turn.
         #[arg(long)]
         nodes: Option<usize>,
+        /// Nothing but rolling restarts.
+        #[arg(long)]
+        rolling: bool,
     },
     /// Runs one seed and prints everything that happens in it.
     Replay {
@@ -45,13 +48,20 @@ enum Command {
         /// Seconds with faults.
         #[arg(long, default_value_t = 40)]
         seconds: u64,
+        /// Nothing but rolling restarts.
+        #[arg(long)]
+        rolling: bool,
     },
+}
+
+fn mix(rolling: bool) -> Mix {
+    if rolling { Mix::Rolling } else { Mix::Any }
 }
 
 fn main() -> ExitCode {
     match Args::parse().command {
-        Command::Replay { seed, nodes, seconds } => {
-            match run(&Options { seed, nodes, seconds, live: true }) {
+        Command::Replay { seed, nodes, seconds, rolling } => {
+            match run(&Options { seed, nodes, seconds, live: true, mix: mix(rolling) }) {
                 Ok(report) => println!("{report:#?}"),
                 Err(failure) => {
                     eprintln!("{}", failure.message);
@@ -59,12 +69,12 @@ fn main() -> ExitCode {
                 }
             }
         }
-        Command::Run { seeds, from, seconds, nodes } => {
+        Command::Run { seeds, from, seconds, nodes, rolling } => {
             let began = Instant::now();
             let mut total = Report::default();
             for seed in from..from + seeds {
                 let nodes = nodes.unwrap_or([3, 5, 1, 4, 3, 7, 3, 5][seed as usize % 8]);
-                match run(&Options { seed, nodes, seconds, live: false }) {
+                match run(&Options { seed, nodes, seconds, live: false, mix: mix(rolling) }) {
                     Ok(report) => total.add(&report),
                     Err(failure) => {
                         eprintln!("{failure}");

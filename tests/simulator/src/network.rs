@@ -16,13 +16,17 @@ pub struct Weather {
     pub loss: u64,
     /// Messages doubled, in thousandths.
     pub doubles: u64,
+    /// Messages held for seconds, over elections and wipes, in ten-thousandths.
+    pub held: u64,
+    /// Snapshots do not pass.
+    pub no_bulk: bool,
 }
 
 impl Weather {
     /// A good network.
     #[must_use]
     pub fn fair() -> Self {
-        Self { delay: (100, 600), loss: 0, doubles: 0 }
+        Self { delay: (100, 600), loss: 0, doubles: 0, held: 0, no_bulk: false }
     }
 }
 
@@ -58,7 +62,8 @@ impl Network {
     /// Takes a message.
     pub fn send(&mut self, now: u64, from: usize, to: usize, message: Message, random: &mut Random) {
         self.sent += 1;
-        if self.cut.contains(&(from, to)) || random.chance(self.weather.loss) {
+        let lost = self.weather.no_bulk && message.class() == Class::Bulk;
+        if lost || self.cut.contains(&(from, to)) || random.chance(self.weather.loss) {
             return;
         }
         // A forwarded write may not be doubled: the stream that carries it does not, and the core does not yet
@@ -67,8 +72,13 @@ impl Network {
         let mut fly = |message: Message, random: &mut Random| {
             let (low, high) = self.weather.delay;
             let extra = self.slow.filter(|(slot, _)| *slot == from || *slot == to).map_or(0, |(_, d)| d);
+            let held = if self.weather.held > 0 && random.between(0, 10_000) < self.weather.held {
+                random.between(2_000_000, 15_000_000)
+            } else {
+                0
+            };
             self.next += 1;
-            self.flying.insert((now + random.between(low, high) + extra, self.next), (to, message));
+            self.flying.insert((now + random.between(low, high) + extra + held, self.next), (to, message));
         };
         if doubled {
             fly(message.clone(), random);

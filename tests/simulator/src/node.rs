@@ -37,6 +37,8 @@ pub struct SimNode {
     pub frozen_until: Option<u64>,
     /// What arrived while it was frozen.
     pub waiting: Vec<Input>,
+    /// Since when it has run without a pause.
+    pub runs_since: u64,
     /// Its timer was set for this moment.
     pub timer: u64,
     settings: Settings,
@@ -47,7 +49,16 @@ impl SimNode {
     /// An empty slot.
     #[must_use]
     pub fn new(settings: Settings, hosts: HostList, clock: Clock) -> Self {
-        Self { node: None, clock, frozen_until: None, waiting: Vec::new(), timer: u64::MAX, settings, hosts }
+        Self {
+            node: None,
+            clock,
+            frozen_until: None,
+            waiting: Vec::new(),
+            runs_since: 0,
+            timer: u64::MAX,
+            settings,
+            hosts,
+        }
     }
 
     /// A process begins.
@@ -56,6 +67,7 @@ impl SimNode {
         self.frozen_until = None;
         self.waiting.clear();
         self.timer = real;
+        self.runs_since = real;
     }
 
     /// The process is gone, with all its memory.

@@ -14,9 +14,21 @@ use crate::trace::Trace;
 const SECOND: u64 = 1_000_000;
 /// After the faults stop, everything must be well within this.
 const HEALING: u64 = 60 * SECOND;
+/// A write has its answer within this, one way or the other.
+const PATIENCE: u64 = 8 * SECOND;
 /// The ring is small, so that snapshots happen.
 const RING: usize = 24 << 10;
 const PENDING: usize = 256 << 10;
+
+/// Which faults happen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mix {
+    /// All kinds.
+    #[default]
+    Any,
+    /// Nothing but one restart after the other, each when everybody is ready.
+    Rolling,
+}
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -29,6 +41,8 @@ pub struct Options {
     pub seconds: u64,
     /// Print the trace as it happens.
     pub live: bool,
+    /// Which faults.
+    pub mix: Mix,
 }
 
 /// What a history that went well was like.
@@ -116,6 +130,9 @@ pub struct World {
     restarts: Vec<(u64, usize)>,
     rolling: Option<usize>,
     faults_until: u64,
+    mix: Mix,
+    /// Faults that follow an event at once.
+    aimed: Vec<(u64, Fault)>,
 }
 
 /// Runs one history.
@@ -130,8 +147,11 @@ pub fn run(options: &Options) -> Result<Report, Box<Failure>> {
             message,
             trace: world.trace.tail(60),
             replay: format!(
-                "cargo run -p rauthy-simulator -- replay --seed {} --nodes {} --seconds {}",
-                options.seed, options.nodes, options.seconds
+                "cargo run -p rauthy-simulator -- replay --seed {} --nodes {} --seconds {}{}",
+                options.seed,
+                options.nodes,
+                options.seconds,
+                if options.mix == Mix::Rolling { " --rolling" } else { "" }
             ),
         })
     })
@@ -176,6 +196,8 @@ impl World {
             restarts: Vec::new(),
             rolling: None,
             faults_until,
+            mix: options.mix,
+            aimed: Vec::new(),
         }
     }
 
@@ -215,7 +237,8 @@ impl World {
         let timers = self.nodes.iter().map(|n| n.frozen_until.unwrap_or(n.timer)).min().unwrap_or(u64::MAX);
         let restart = self.restarts.iter().map(|(at, _)| *at).min().unwrap_or(u64::MAX);
         let faulty = self.now < self.faults_until;
-        let next = [timers, restart, self.network.next_arrival(), self.next_write, self.heal_at]
+        let aimed = self.aimed.iter().map(|(at, _)| *at).min().unwrap_or(u64::MAX);
+        let next = [timers, restart, aimed, self.network.next_arrival(), self.next_write, self.heal_at]
             .into_iter()
             .chain(faulty.then_some(self.next_fault))
             .min()
@@ -227,6 +250,9 @@ impl World {
         if let Some(at) = self.restarts.iter().position(|(at, _)| *at <= self.now) {
             let (_, slot) = self.restarts.swap_remove(at);
             self.start(slot);
+        } else if let Some(at) = self.aimed.iter().position(|(at, _)| *at <= self.now) {
+            let (_, fault) = self.aimed.swap_remove(at);
+            self.inject(&fault)?;
         } else if let Some(slot) =
             self.nodes.iter().position(|n| n.frozen_until.is_some_and(|at| at <= self.now))
         {
@@ -243,7 +269,10 @@ impl World {
             self.use_cache()?;
             self.next_write = self.now + self.random.between(1000, 40_000);
         } else if faulty && self.next_fault <= self.now {
-            let fault = Fault::any(self.nodes.len(), &mut self.random);
+            let fault = match self.mix {
+                Mix::Any => Fault::any(self.nodes.len(), &mut self.random),
+                Mix::Rolling => Fault::Rolling,
+            };
             self.inject(&fault)?;
             self.next_fault = self.now + self.random.between(100_000, 4 * SECOND);
         }
@@ -277,6 +306,7 @@ impl World {
 
     fn thaw(&mut self, slot: usize) -> Result<(), String> {
         self.nodes[slot].frozen_until = None;
+        self.nodes[slot].runs_since = self.now;
         self.trace.line(self.now, &format!("n{slot} goes on"));
         for input in std::mem::take(&mut self.nodes[slot].waiting) {
             self.step(slot, input)?;
@@ -348,7 +378,6 @@ impl World {
             Event::Campaign { .. } => self.report.elections += 1,
             Event::Wiped { .. } => {
                 self.report.wipes += 1;
-                self.clients.pending.retain(|(at, _), op| *at != slot || op.level == AckLevel::Quorum);
             }
             Event::SnapshotInstalled { .. } => self.report.snapshots += 1,
             Event::Configured { configuration, .. } if configuration.maps.len() == 2 => {
@@ -357,14 +386,53 @@ impl World {
             _ => {}
         }
         self.trace.line(self.now, &format!("n{slot} {event:?}"));
+        self.aim(slot, event);
+        Ok(())
+    }
+
+    /// What goes wrong just after something has changed finds what random moments do not.
+    fn aim(&mut self, slot: usize, event: &Event) {
+        let turning = matches!(
+            event,
+            Event::Configured { .. }
+                | Event::Leading { .. }
+                | Event::SnapshotInstalled { .. }
+                | Event::Following { .. }
+                | Event::Bound { .. }
+        );
+        let faulty = self.mix == Mix::Any && self.now < self.faults_until;
+        if faulty && turning && self.random.chance(12) {
+            let at = self.now + self.random.between(0, 2500);
+            let target = if self.random.chance(600) { slot } else { self.random.pick(self.nodes.len()) };
+            let fault = match self.random.pick(3) {
+                0 => Fault::HandOver(target),
+                1 => Fault::Freeze(target, self.random.between(100_000, 3_000_000)),
+                _ => Fault::Crash(target),
+            };
+            self.aimed.push((at, fault));
+        }
+    }
+
+    /// Whoever asks gets an answer.
+    fn everybody_is_answered(&self) -> Result<(), String> {
+        for ((slot, ticket), op) in &self.clients.pending {
+            let node = &self.nodes[*slot];
+            if node.runs() && self.now - op.at.max(node.runs_since).min(self.now) > PATIENCE {
+                return Err(format!(
+                    "n{slot} has not answered ticket {ticket} for {} s: {op:?}",
+                    PATIENCE / SECOND
+                ));
+            }
+        }
         Ok(())
     }
 
     /// A write and a read, each somewhere.
     fn use_cache(&mut self) -> Result<(), String> {
+        self.everybody_is_answered()?;
         let slot = self.random.pick(self.nodes.len());
         if self.nodes[slot].runs() {
-            let (ticket, op) = self.clients.write(slot, &mut self.random);
+            let (ticket, op) = self.clients.write(self.now, slot, &mut self.random);
             self.step(slot, Input::Propose { ticket, request: op.request(), level: op.level })?;
         }
         let slot = self.random.pick(self.nodes.len());
@@ -417,8 +485,12 @@ impl World {
                 self.cut(|from, to| from != *slot && to != *slot && from % 2 != to % 2, later);
             }
             Fault::Storm => {
-                self.network.weather =
-                    Weather { delay: (100, self.random.between(1000, 400_000)), loss: 80, doubles: 50 };
+                self.network.weather = Weather {
+                    delay: (100, self.random.between(1000, 400_000)),
+                    loss: 80,
+                    doubles: 50,
+                    ..Weather::fair()
+                };
                 self.heal_at = later;
             }
             Fault::Slow(slot, delay) => {
@@ -428,6 +500,14 @@ impl World {
             Fault::HandOver(slot) => self.deliver(*slot, Input::HandOver)?,
             Fault::LinkLost(slot, other) => {
                 self.deliver(*slot, Input::LinkLost(self.slots[*other].clone()))?;
+            }
+            Fault::Held => {
+                self.network.weather.held = 20;
+                self.heal_at = later;
+            }
+            Fault::NoBulk => {
+                self.network.weather.no_bulk = true;
+                self.heal_at = later;
             }
             Fault::Rolling => self.rolling = Some(0),
         }
@@ -516,6 +596,7 @@ impl World {
                 value: Some(bytes::Bytes::from_static(b"last")),
                 ttl: None,
                 level: AckLevel::Quorum,
+                at: self.now,
             };
             let ticket = u64::MAX - slot as u64;
             self.clients.pending.insert((slot, ticket), op.clone());

@@ -1,13 +1,13 @@
 //! Histories of mixed faults, all invariants on. A failure prints the trace and the command that replays it.
 
-use rauthy_simulator::{Options, run};
+use rauthy_simulator::{Mix, Options, run};
 
 /// Seconds with faults in each history.
 const SECONDS: u64 = 40;
 
 fn seeds(nodes: usize, from: u64, count: u64) {
     for seed in from..from + count {
-        let failure = run(&Options { seed, nodes, seconds: SECONDS, live: false }).err();
+        let failure = run(&Options { seed, nodes, seconds: SECONDS, live: false, mix: Mix::Any }).err();
         assert!(failure.is_none(), "{}", failure.map(|f| f.to_string()).unwrap_or_default());
     }
 }
@@ -46,7 +46,7 @@ fn seven_nodes() {
 #[test]
 fn a_seed_is_a_history() {
     for (seed, nodes) in [(1, 3), (2, 5)] {
-        let options = Options { seed, nodes, seconds: SECONDS, live: false };
+        let options = Options { seed, nodes, seconds: SECONDS, live: false, mix: Mix::Any };
         let first = run(&options).unwrap_or_else(|failure| panic!("{failure}"));
         let second = run(&options).unwrap_or_else(|failure| panic!("{failure}"));
         assert_eq!(first.hash, second.hash);
@@ -60,7 +60,7 @@ fn a_seed_is_a_history() {
 fn the_histories_are_eventful() {
     let mut total = rauthy_simulator::Report::default();
     for seed in 0..20 {
-        let options = Options { seed, nodes: 3, seconds: SECONDS, live: false };
+        let options = Options { seed, nodes: 3, seconds: SECONDS, live: false, mix: Mix::Any };
         total.add(&run(&options).unwrap_or_else(|failure| panic!("{failure}")));
     }
     assert!(total.faults.iter().filter(|n| **n > 0).count() >= 10, "{:?}", total.faults);
@@ -76,13 +76,27 @@ fn the_histories_are_eventful() {
     }
 }
 
-/// A start that nothing disturbs founds one generation, and nobody has to begin anew.
+/// A start that nothing disturbs (the first fault would come later) founds one generation, and nobody has to begin anew.
 #[test]
 fn a_fair_start_founds_once() {
     for seed in 0..60 {
         for nodes in [2, 3, 5] {
-            let report = run(&Options { seed, nodes, seconds: 3, live: false });
+            let report = run(&Options { seed, nodes, seconds: 3, live: false, mix: Mix::Rolling });
             let report = report.unwrap_or_else(|failure| panic!("{failure}"));
+            assert_eq!((report.generations, report.wipes), (1, 0), "seed {seed}, {nodes} nodes: {report:?}");
+        }
+    }
+}
+
+/// Restarting one node at a time, each as soon as all say that they are ready, loses nothing: there is only ever one
+/// generation, and nobody wipes what it holds.
+#[test]
+fn rolling_restarts_keep_the_generation() {
+    for seed in 0..40 {
+        for nodes in [3, 4, 5] {
+            let report = run(&Options { seed, nodes, seconds: 30, live: false, mix: Mix::Rolling });
+            let report = report.unwrap_or_else(|failure| panic!("{failure}"));
+            assert!(report.faults.iter().sum::<u64>() > 2, "{report:?}");
             assert_eq!((report.generations, report.wipes), (1, 0), "seed {seed}, {nodes} nodes: {report:?}");
         }
     }

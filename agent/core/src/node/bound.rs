@@ -23,8 +23,7 @@ pub(super) struct Bound {
     pub(super) voted_for: Option<Incarnation>,
     pub(super) log: Log,
     pub(super) commit: Index,
-    /// The configuration in force at the commit index, and every later one of the log. All of them must agree to
-    /// whatever is decided: that covers joint configurations and the entry that leaves one.
+    /// The configuration in force at the commit index, and every later one of the log.
     pub(super) configurations: VecDeque<(Index, Arc<Configuration>)>,
     pub(super) part: Part,
     /// Rule 6: when it last acked an Append; it neither votes nor campaigns until L later.
@@ -98,14 +97,31 @@ impl Bound {
         self.configurations.front().filter(|(index, _)| *index <= self.commit).map(|(_, c)| c)
     }
 
+    /// The configurations that must agree to whatever is decided: the newest in the log, as in Raft, and those before
+    /// it as long as the slot lists differ. Leaving two lists takes a quorum of both (rule 3d); leaving two maps does
+    /// not, or an old map whose seats are dead would be needed by a node that has not heard that it was left.
+    fn counting(&self) -> impl Iterator<Item = &Configuration> {
+        let mut newer: Option<&Configuration> = None;
+        self.configurations.iter().rev().map(|(_, c)| c.as_ref()).take_while(move |c| {
+            let counts = newer.is_none_or(|n| n.lists != c.lists);
+            newer = Some(c);
+            counts
+        })
+    }
+
     /// Whether all configurations that count agree.
     pub(super) fn quorum(&self, yes: impl Fn(&Incarnation) -> bool) -> bool {
-        !self.configurations.is_empty() && self.configurations.iter().all(|(_, c)| c.quorum(&yes))
+        !self.configurations.is_empty() && self.counting().all(|c| c.quorum(&yes))
+    }
+
+    /// It holds a seat, and no change of seats or slots is under way: the loss of any minority is survived.
+    pub(super) fn settled_with(&self, who: &Incarnation) -> bool {
+        self.configurations.len() == 1 && self.committed().is_some_and(|c| c.settled() && c.seats(who))
     }
 
     /// What a quorum of all configurations that count has reached.
     pub(super) fn reached<T: Ord + Copy + Default>(&self, of: impl Fn(&Incarnation) -> T) -> T {
-        self.configurations.iter().map(|(_, c)| c.reached(&of)).min().unwrap_or_default()
+        self.counting().map(|c| c.reached(&of)).min().unwrap_or_default()
     }
 
     /// Everybody with a seat in any of them, once.

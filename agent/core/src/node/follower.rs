@@ -9,6 +9,7 @@ use crate::types::{Incarnation, Index, Span, Term};
 
 impl Node {
     pub(super) fn on_append(&mut self, from: Incarnation, append: Append) {
+        self.compact();
         let epoch = self.hosts.epoch;
         let Life::Bound(bound) = &mut self.life else { return };
         if append.term < bound.term {
@@ -28,6 +29,11 @@ impl Node {
         }
         self.follow(&from, append.term);
         let Life::Bound(bound) = &mut self.life else { return };
+        if bound.install.as_ref().is_some_and(|i| i.of_term() < append.term) {
+            // Its sender leads no more; what came of it is of no use to anybody.
+            bound.install = None;
+            self.replica.store().clear();
+        }
         bound.active |= append.commit > 0;
         bound.acked_at = Some(self.now);
         bound.leader_sign_at = self.now;
@@ -45,6 +51,8 @@ impl Node {
             }
         };
         self.commit_to(append.commit.min(matched));
+        // Before a newer one, which may require more, takes its place.
+        self.publish_follower_lease();
         // Committing may have taken its seat away, and so its life.
         let Life::Bound(bound) = &mut self.life else { return };
         let reply = reply(true, matched, bound);
@@ -74,9 +82,7 @@ impl Node {
         let election_at = Some(self.now + timeout);
         let Life::Bound(bound) = &mut self.life else { return };
         let known = matches!(&bound.part, Part::Follower(f) if f.leader.as_ref() == Some(leader));
-        if term > bound.term {
-            (bound.term, bound.voted_for) = (term, None);
-        } else if known {
+        if term == bound.term && known {
             if let Part::Follower(f) = &mut bound.part {
                 f.election_at = election_at;
             }
@@ -86,6 +92,9 @@ impl Node {
             self.step_down("another leader has a higher term");
         }
         let Life::Bound(bound) = &mut self.life else { return };
+        if term > bound.term {
+            (bound.term, bound.voted_for) = (term, None);
+        }
         bound.part = Part::Follower(Follower { leader: Some(leader.clone()), election_at });
         self.outbox.event(Event::Following { leader: leader.clone(), term });
     }

@@ -38,6 +38,9 @@ pub(super) struct Leader {
     pub(super) expired_to: Index,
     log_time: (LogTime, Time),
     pub(super) next_snapshot: u64,
+    /// The commit index two heartbeats ago at the latest.
+    pub(super) commit_before: Index,
+    commit_at_heartbeat: Index,
 }
 
 /// What a leader knows of one incarnation.
@@ -63,6 +66,10 @@ pub(super) struct Progress {
     /// On this leader's clock: any lease granted to it has ended by then.
     pub(super) granted_until: Time,
     pub(super) sending: Option<Sending>,
+    /// The log after this index is kept for a learner until it has caught up for the first time.
+    pub(super) pinned: Option<Index>,
+    /// When it was last asked whether it holds what the log begins after.
+    asked_for_base: Option<Time>,
 }
 
 impl Progress {
@@ -79,6 +86,8 @@ impl Progress {
             told_commit: 0,
             granted_until: Time(0),
             sending: None,
+            pinned: None,
+            asked_for_base: None,
         }
     }
 
@@ -128,11 +137,7 @@ impl Leader {
 
     /// A snapshot that is being sent needs the log from its base on.
     pub(super) fn keep_log_after(&self, commit: Index) -> Index {
-        self.progress
-            .values()
-            .filter_map(|p| p.sending.as_ref().map(|s| s.base.index))
-            .min()
-            .map_or(commit, |base| base.min(commit))
+        self.progress.values().filter_map(|p| p.pinned).min().map_or(commit, |base| base.min(commit))
     }
 }
 
@@ -163,6 +168,8 @@ impl Node {
             expired_to: 0,
             log_time,
             next_snapshot: 1,
+            commit_before: Index::MAX,
+            commit_at_heartbeat: Index::MAX,
         }));
         bound.lease_to_come = None;
         self.outbox.event(Event::Leading { term });
@@ -195,6 +202,7 @@ impl Node {
         // A quorum of one is its own: it has answered, however long the node did not run.
         self.recompute_leader_lease();
         let Life::Bound(bound) = &mut self.life else { return };
+        let commit = bound.commit;
         let Some(leader) = bound.leader() else { return };
         let lost_for = now.since(leader.quorum_acked_at);
         if lost_for > Span(lease.0 * 2) {
@@ -208,6 +216,8 @@ impl Node {
         }
         if now >= leader.next_heartbeat {
             leader.next_heartbeat = now + heartbeat;
+            leader.commit_before = leader.commit_at_heartbeat;
+            leader.commit_at_heartbeat = commit;
             self.heartbeat();
         }
     }
@@ -240,7 +250,8 @@ impl Node {
     pub(super) fn on_append_reply(&mut self, from: &Incarnation, reply: &AppendReply) {
         let now = self.now;
         let Life::Bound(bound) = &mut self.life else { return };
-        let (term, base) = (bound.term, bound.log.base_index());
+        let (term, base, commit) = (bound.term, bound.log.base_index(), bound.commit);
+        let voter = bound.configurations.iter().any(|(_, c)| c.seats(from));
         let Some(leader) = bound.leader() else { return };
         if reply.term > term {
             leader.higher_term = leader.higher_term.max(Some(reply.term));
@@ -249,6 +260,9 @@ impl Node {
         if reply.term < term {
             return;
         }
+        if reply.sent_at < leader.since {
+            return; // about something that an earlier leadership of this node had sent
+        }
         let Some(progress) = leader.progress.get_mut(from) else { return };
         // Even a refusal of the entries acks the leadership: its giver has reset its own timer.
         progress.answered_at = Some(now);
@@ -256,9 +270,18 @@ impl Node {
         progress.clock = progress.clock.max(Some(reply.clock));
         if reply.accepted {
             progress.matched = progress.matched.max(reply.index);
+            progress.asked_for_base = None;
+            if progress.pinned.is_some() {
+                progress.pinned = (progress.matched < commit).then_some(progress.matched);
+            }
             progress.inflight.retain(|(last, _)| *last > reply.index);
             progress.probing = false;
             progress.next = progress.next.max(reply.index + 1);
+        } else if progress.asked_for_base == Some(reply.sent_at) && (voter || progress.matched > 0) {
+            // It was asked for the base itself, and does not hold it: a voter, or a learner that holds something,
+            // learns anew in a new life.
+            progress.asked_for_base = None;
+            self.outbox.send(from, Body::Behind(Revoke { term }));
         } else if reply.index >= progress.matched
             && reply.index + 1 < progress.next
             && reply.sent_at >= progress.rewound_at
@@ -322,11 +345,6 @@ impl Node {
         let Some(progress) = leader.progress.get_mut(to) else { return false };
 
         let missing = progress.next <= bound.log.base_index();
-        // A voter, or a learner that already holds something: it learns anew in a new life.
-        if missing && (voter || progress.matched > 0) && progress.sending.is_none() {
-            self.outbox.send(to, Body::Behind(Revoke { term }));
-            progress.probing = true;
-        }
         let open = !progress.probing && !missing && progress.sending.is_none();
         let room = window.saturating_sub(progress.inflight_bytes());
         let entries = if open && room > 0 {
@@ -344,6 +362,9 @@ impl Node {
         let grant = progress.clock.map(|echo| Grant { echo, rest });
         if grant.is_some() && may_grant {
             progress.granted_until = progress.granted_until.max(lease_end);
+        }
+        if missing && progress.sending.is_none() {
+            progress.asked_for_base = Some(now);
         }
         progress.told_commit = commit;
         if let Some(last) = entries.last() {

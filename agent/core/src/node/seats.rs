@@ -49,9 +49,11 @@ impl Node {
         let seated = bound.seated();
         let generation = bound.generation;
         let slots = latest.slots();
+        let leased = bound.leader_ref().is_some_and(|l| self.now < l.lease_end);
         let learners: BTreeMap<Incarnation, ()> = self
             .reachable()
-            .filter(|p| p.free || p.generation == Some(generation))
+            // A leader without a lease may be the last of its generation: it binds nobody who is free.
+            .filter(|p| (p.free && leased) || p.generation == Some(generation))
             .filter(|p| slots.contains(&p.who.slot) && !seated.contains(&p.who))
             .map(|p| (p.who.clone(), ()))
             .collect();
@@ -98,6 +100,9 @@ impl Node {
     /// It holds what is committed, and has said so within L.
     pub(super) fn caught_up(&self, progress: &Progress, commit: Index) -> bool {
         let lease = self.settings.lease;
+        // What is committed every moment, it need not have at this one: the joint configuration sees to the rest.
+        let commit =
+            self.bound_ref().and_then(|b| b.leader_ref()).map_or(commit, |l| l.commit_before.min(commit));
         progress.sending.is_none()
             && progress.matched >= commit
             && progress.answered_at.is_some_and(|at| self.now.since(at) < lease)

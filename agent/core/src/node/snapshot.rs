@@ -9,7 +9,7 @@ use crate::log::Log;
 use crate::message::{Base, Body, SnapshotChunk, SnapshotReply};
 use crate::node::{Life, Node};
 use crate::store::{Copied, Record, SHARDS};
-use crate::types::{Incarnation, Index, Term, Time};
+use crate::types::{Incarnation, Index, Span, Term, Time};
 
 /// Bytes of values in one chunk, about.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -27,6 +27,8 @@ pub(super) struct Sending {
     /// The chunk that waits for its answer.
     chunk: Option<SnapshotChunk>,
     sent_at: Time,
+    /// When it last made progress.
+    answered_at: Time,
 }
 
 /// A snapshot that is being installed.
@@ -39,8 +41,15 @@ pub(super) struct Install {
     records: Vec<Record>,
 }
 
+impl Install {
+    /// The term of the leader that sends it.
+    pub(super) fn of_term(&self) -> Term {
+        self.which.0
+    }
+}
+
 impl Sending {
-    fn new(id: u64, base: Base) -> Self {
+    fn new(id: u64, base: Base, now: Time) -> Self {
         Self {
             id,
             base,
@@ -50,6 +59,7 @@ impl Sending {
             rest: Vec::new().into_iter(),
             chunk: None,
             sent_at: Time(0),
+            answered_at: now,
         }
     }
 }
@@ -82,10 +92,15 @@ impl Node {
                     && progress.matched == 0
                     && progress.answered_at.is_some() =>
                 {
-                    progress.sending = Some(Sending::new(leader.next_snapshot, base.clone()));
+                    progress.sending = Some(Sending::new(leader.next_snapshot, base.clone(), now));
+                    progress.pinned = Some(base.index);
                     leader.next_snapshot += 1;
                     self.outbox.event(Event::SnapshotStarted { to: who.clone() });
                     next.push(who.clone());
+                }
+                // Nothing came of it for long: what the log keeps for it is needed by the others.
+                Some(sending) if now.since(sending.answered_at) > Span(5 * lease.0) => {
+                    (progress.sending, progress.pinned) = (None, None);
                 }
                 Some(sending) if now.since(sending.sent_at) > lease => again.push(who.clone()),
                 _ => {}
@@ -159,6 +174,7 @@ impl Node {
         let Some(progress) = bound.leader().and_then(|l| l.progress.get_mut(from)) else { return };
         let Some(sending) = progress.sending.as_mut().filter(|s| s.id == reply.id) else { return };
         progress.answered_at = Some(now);
+        sending.answered_at = now;
         self.dirty = true;
         if reply.installed {
             let base = sending.base.index;
@@ -166,7 +182,7 @@ impl Node {
             progress.matched = progress.matched.max(base);
             progress.continue_after(base, false);
         } else if reply.restart {
-            progress.sending = None; // begun anew by the next tick
+            (progress.sending, progress.pinned) = (None, None); // begun anew by the next tick
         } else {
             let Some(chunk) = &sending.chunk else { return };
             let wanted = if chunk.shard_done { (chunk.shard + 1, 0) } else { (chunk.shard, chunk.part + 1) };

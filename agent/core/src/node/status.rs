@@ -40,9 +40,12 @@ impl Node {
         (status.term, status.commit) = (bound.term, bound.commit);
         status.log_bytes = bound.log.bytes();
         let leased = lease_left > Span(0);
-        status.ready = seated && leased;
+        // While seats change, the loss of one more member could be too much: a rolling restart must wait.
+        let settled = bound.settled_with(&self.outbox.me);
+        status.ready = settled && leased;
         status.not_ready = match (seated, leased, bound.install.is_some()) {
-            (true, true, _) => "",
+            (true, true, _) if settled => "",
+            (true, true, _) => "the seats are being changed",
             (true, false, _) => "no quorum: no leader has granted it a read lease",
             (false, _, true) => "it is receiving a snapshot",
             (false, _, false) => "it has no seat yet: it waits for the leader",
@@ -81,7 +84,7 @@ impl Node {
     fn lag(&self, slot: &Slot, now: Time) -> (Option<u64>, bool) {
         let me = &self.outbox.me;
         let Some(bound) = self.bound_ref() else { return (None, false) };
-        let seats = |who| bound.committed().is_some_and(|c| c.seats(who));
+        let seats = |who| bound.settled_with(who);
         if *slot == me.slot {
             let leased = self.replica.lease().is_some_and(|l| l.end > now);
             return (bound.leader_ref().map(|_| 0), seats(me) && leased);

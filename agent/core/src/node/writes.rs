@@ -13,6 +13,9 @@ use crate::types::{Incarnation, Span, Time};
 /// Expired values removed per tick, at most.
 const EXPIRED_PER_TICK: usize = 256;
 
+/// Writes that wait for a leader's answer, at most.
+const FORWARDS: usize = 1 << 16;
+
 /// Who waits for a write.
 #[derive(Debug)]
 pub(super) enum Waiting {
@@ -49,6 +52,9 @@ impl Node {
         let Some(leader) = self.present_leader() else {
             return self.outbox.reply(ticket, Err(Refusal::NoQuorum));
         };
+        if self.forwards.len() >= FORWARDS {
+            return self.outbox.reply(ticket, Err(Refusal::Limit));
+        }
         let id = self.next_forward;
         self.next_forward += 1;
         self.forwards.insert(id, Forwarded { ticket, to: leader.clone(), at: self.now });
@@ -132,11 +138,15 @@ impl Node {
         let now = self.now;
         match present {
             None if !self.is_leader() && now >= self.promised_until() => self.fail_forwards(|_| true),
-            // A leader that is still there may be slow, or the message got lost on the way.
-            present => self.fail_forwards(|f| {
-                let patience = Span(if present.as_ref() == Some(&f.to) { 5 * lease } else { 2 * lease });
-                now.since(f.at) > patience
-            }),
+            // A leader that is still there may be slow, or the message got lost on the way. The oldest come first.
+            present => {
+                let patience =
+                    |f: &Forwarded| Span(if present.as_ref() == Some(&f.to) { 5 } else { 2 } * lease);
+                let old = self.forwards.values().take_while(|f| now.since(f.at) > Span(2 * lease)).count();
+                if old > 0 {
+                    self.fail_forwards(|f| now.since(f.at) > patience(f));
+                }
+            }
         }
     }
 
