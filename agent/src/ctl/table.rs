@@ -55,7 +55,11 @@ fn verdict(node: &NodeView) -> (Colour, String) {
             let why = member.link_error.as_deref().map(|e| format!(" ({e})")).unwrap_or_default();
             problems.push(format!("{} is not connected{why}", member.slot));
         } else if node.role == "leader" && !member.caught_up {
-            problems.push(format!("{} is catching up", member.slot));
+            let lag = member
+                .lag
+                .filter(|l| *l > 0)
+                .map_or("silent or catching up".into(), |l| format!("{l} behind"));
+            problems.push(format!("{} is {lag}", member.slot));
         }
     }
     match node.certificate_expires_in_s {
@@ -182,13 +186,18 @@ fn link(member: &MemberView) -> (Option<Colour>, String) {
 /// What a node has of the data; of others only the leader knows.
 fn data(node: &NodeView, member: &MemberView) -> (Option<Colour>, String) {
     if !member.me && node.role != "leader" {
-        return (Some(Colour::Faint), "the leader knows".into());
+        let who = if node.leader.is_some() { "the leader knows" } else { "-" };
+        return (Some(Colour::Faint), who.into());
+    }
+    if member.me && node.role == "free" {
+        return (Some(Colour::Poor), "none".into());
     }
     match (member.caught_up, member.lag) {
         (true, None | Some(0)) => (Some(Colour::Good), "everything".into()),
         (true, Some(lag)) => (Some(Colour::Good), format!("everything committed, {lag} behind")),
         (false, Some(lag)) if lag > 0 => (Some(Colour::Poor), format!("{lag} behind")),
-        (false, _) => (Some(Colour::Poor), "catching up".into()),
+        (false, _) if member.me => (Some(Colour::Poor), "catching up".into()),
+        (false, _) => (Some(Colour::Poor), "silent or catching up".into()),
     }
 }
 
@@ -207,7 +216,30 @@ fn refusals(out: &mut String, node: &NodeView, paint: &Paint) {
             paint.text(Colour::Bad, "✗"),
             span(*age_s)
         );
+        if let Some(advice) = advice(reason) {
+            let _ = writeln!(out, "  {advice}");
+        }
     }
+}
+
+/// What the reason of a refusal means and what to do about it; the names are those of `mesh.proto`.
+fn advice(reason: &str) -> Option<&'static str> {
+    Some(match reason {
+        "WRONG_TOKEN" => "its CACHE_AUTH_TOKEN is another one: give all members the same",
+        "WRONG_CLUSTER" => "its CACHE_CLUSTER_NAME is another one: it belongs to another cluster",
+        "UNKNOWN_SLOT" => "it is not in HA_HOSTS here: give all members the same list",
+        "WRONG_SLOT" => {
+            "it wanted to reach another member: its HA_HOSTS or its DNS leads to the wrong address"
+        }
+        "DUPLICATE_SLOT" => "another living process is this member already: stop one of them",
+        "WRONG_VERSION" => "it speaks another version of the protocol: update the older one",
+        "TIMEOUT" => "it connected and said nothing: is something else calling this port?",
+        "MALFORMED" => "it speaks another protocol: is something else calling this port?",
+        "TLS" => {
+            "no TLS with it: its certificate is not signed by CACHE_TLS_CA_CLIENT, or it speaks no TLS at all"
+        }
+        _ => return None,
+    })
 }
 
 /// The two largest units.
@@ -310,7 +342,7 @@ c:1              member  connected  everything
         node.refusals = vec![Refusal {
             from: "10.0.0.9:4000".into(),
             claimed: "d:1".into(),
-            reason: "wrong token".into(),
+            reason: "WRONG_TOKEN".into(),
             age_s: 3,
             count: 12,
         }];
@@ -318,7 +350,7 @@ c:1              member  connected  everything
         let first = text.lines().next().unwrap();
         for part in [
             "b:1 is not connected (connection refused)",
-            "c:1 is catching up",
+            "c:1 is 40 behind",
             "expires in 1 day 2 h",
             "refused",
         ] {
@@ -326,7 +358,7 @@ c:1              member  connected  everything
         }
         assert!(text.contains("c:1              member  connected                 40 behind"), "{text}");
         assert!(
-            text.contains("10.0.0.9:4000, which says it is d:1: wrong token (12 times, last 3 s ago)"),
+            text.contains("10.0.0.9:4000, which says it is d:1: WRONG_TOKEN (12 times, last 3 s ago)"),
             "{text}"
         );
     }
@@ -336,6 +368,7 @@ c:1              member  connected  everything
         let mut node = healthy();
         node.ready = false;
         node.role = Role::Free.into();
+        node.members[0].caught_up = false;
         node.not_ready_reason = "no quorum".into();
         node.leader.clear();
         node.generation.clear();
@@ -344,6 +377,8 @@ c:1              member  connected  everything
         let shown = text(&node);
         assert!(shown.starts_with("● a:1 is not ready: no quorum\n"), "{shown}");
         assert!(shown.contains("certificate  none, TLS is off"), "{shown}");
+        assert!(shown.contains("a:1 (this node)  free    -          none\n"), "{shown}");
+        assert!(shown.contains("b:1              member  connected  -\n"), "{shown}");
         let mut node = healthy();
         node.role = Role::Follower.into();
         node.leader = "b:1".into();

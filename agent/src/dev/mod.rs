@@ -17,6 +17,7 @@ mod plan;
 mod watch;
 
 use std::io::{IsTerminal, Write};
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::ExitCode;
@@ -65,6 +66,10 @@ enum DevError {
     Random(getrandom::Error),
     #[error(transparent)]
     Certificates(#[from] CertificateError),
+    #[error(
+        "port {0} is taken ({1}); does another `rauthy-agent dev` run? Choose other ports with --base-port"
+    )]
+    Port(u16, std::io::Error),
     #[error("signals cannot be received: {0}")]
     Signals(std::io::Error),
     #[error("{0}")]
@@ -98,6 +103,11 @@ async fn cluster(args: &Args) -> Result<(), DevError> {
         .into_iter()
         .map(Arc::new)
         .collect();
+
+    for port in nodes.iter().flat_map(|n| [n.mesh, n.http]) {
+        // A node that cannot listen would end and be started again for ever.
+        TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).map_err(|e| DevError::Port(port, e))?;
+    }
 
     let mut ended = Ended::new()?;
     let stop = CancellationToken::new();

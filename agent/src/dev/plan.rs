@@ -16,6 +16,8 @@ pub(super) struct Node {
     pub slot: String,
     /// Its socket.
     pub socket: PathBuf,
+    /// Port for the other nodes.
+    pub mesh: u16,
     /// Port for probes and metrics.
     pub http: u16,
     /// Its environment.
@@ -67,7 +69,7 @@ pub(super) fn nodes(
                 environment.push((name, path.display().to_string()));
             }
         }
-        Node { number, slot: slot(number), socket, http, environment }
+        Node { number, slot: slot(number), socket, mesh: base_port + number, http, environment }
     };
     (1..=count).map(node).collect()
 }

@@ -111,6 +111,9 @@ async fn one_node_without_tls_and_wrong_numbers() {
     let mut dev =
         Dev::start(&net, folder.path(), &["--nodes", "1", "--tls", "false", "--base-port", "20000"]);
     dev.says("The node is ready: localhost:20001").await;
+    let same = net.command(1, &program()).args(["dev", "--base-port", "20000"]).output().unwrap();
+    let why = String::from_utf8_lossy(&same.stderr);
+    assert!(same.status.code() == Some(1) && why.contains("port 20001 is taken"), "{same:?}");
     let status = typed(&dev.says(" status").await);
     assert!(status.contains("TLS is off"), "{status}");
     dev.ends().await;
