@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use rauthy_agent::config::Config;
@@ -15,6 +16,20 @@ use tokio::time::Instant;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// A port that nobody uses, below those that the system gives to outgoing connections: one of these could take it
+/// while its node is down.
+fn port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        // Two test programs that run at the same time begin at different places.
+        let place = std::process::id().wrapping_mul(61) + u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = 10_000 + u16::try_from(place % 20_000).unwrap();
+        if std::net::TcpListener::bind(("0.0.0.0", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
 struct Cluster {
     ports: Vec<u16>,
     env: BTreeMap<String, String>,
@@ -24,9 +39,7 @@ struct Cluster {
 impl Cluster {
     /// Not started yet; `folder` with certificates, or no TLS.
     fn new(size: usize, folder: Option<&Path>) -> Self {
-        // Held together, so that each is another one.
-        let held: Vec<_> = (0..size).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let ports: Vec<u16> = held.iter().map(|l| l.local_addr().unwrap().port()).collect();
+        let ports: Vec<u16> = (0..size).map(|_| port()).collect();
         let hosts: Vec<String> = ports.iter().map(|port| format!("https://localhost:{port}")).collect();
         let mut env: BTreeMap<String, String> = [
             ("HA_MODE", "true"),
@@ -163,6 +176,31 @@ async fn a_cluster_survives_the_restart_of_each_of_its_members() {
         assert!(status.certificate_expires_in_s > 0);
         assert!(status.refusals.is_empty(), "{:?}", status.refusals);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_values_reach_everybody_and_whoever_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut cluster = Cluster::new(3, Some(dir.path()));
+    for node in 0..3 {
+        cluster.start(node).await;
+    }
+    let leader = cluster.settled().await;
+    let follower = (leader + 1) % 3;
+    // The largest that is allowed, through a follower: forwarded, appended, and copied to the one that comes back.
+    let values: Vec<String> = (0..24_u8).map(|n| char::from(b'a' + n).to_string().repeat(1 << 20)).collect();
+    for (n, value) in values.iter().enumerate() {
+        cluster.put(follower, &format!("k{n}"), value).await.unwrap();
+    }
+    cluster.stop(follower).await;
+    cluster.start(follower).await;
+    for node in [follower, (leader + 2) % 3] {
+        for (n, value) in values.iter().enumerate() {
+            cluster.reads(node, &format!("k{n}"), value).await;
+        }
+    }
+    let status = cluster.until(leader, "still leading", |s| s.role() == Role::Leader).await;
+    assert_eq!(status.term, 1, "so much data cost no election");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -55,7 +55,8 @@ pub(super) fn accept(
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     for listener in listeners {
         let (mesh, tx, places) = (mesh.clone(), tx.clone(), places.clone());
-        tokio::spawn(async move {
+        let listening = mesh.listening.clone();
+        listening.spawn(async move {
             let stop = mesh.stop.clone();
             stop.run_until_cancelled(run(mesh, listener, tx, places)).await;
         });

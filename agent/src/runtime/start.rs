@@ -63,12 +63,13 @@ impl Running {
         let _ = (&mut self.task).await;
     }
 
-    /// Ends the consensus task, then all streams to peers.
+    /// Ends the consensus task, then all streams to peers; the port is free afterwards.
     pub async fn shutdown(self) {
         self.stop.cancel();
         let _ = tokio::time::timeout(Duration::from_secs(1), self.task).await;
         if let Some(mesh) = self.mesh {
             mesh.stop();
+            let _ = tokio::time::timeout(Duration::from_secs(1), mesh.stopped()).await;
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Nodes that are a mesh and nothing else, and waiting for what they say.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use rauthy_agent::config::{Pair, TlsFiles, Tokens};
@@ -28,9 +29,18 @@ pub async fn until<T: std::fmt::Debug>(what: &str, mut look: impl FnMut() -> Res
     }
 }
 
-/// A port that nobody uses.
+/// A port that nobody uses, below those that the system gives to outgoing connections: one of these could take it
+/// while its node is down.
 pub fn port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        // Two test programs that run at the same time begin at different places.
+        let place = std::process::id().wrapping_mul(61) + u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = 10_000 + u16::try_from(place % 20_000).unwrap();
+        if std::net::TcpListener::bind(("0.0.0.0", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Two slots, the one that dials first before the other.
