@@ -140,6 +140,43 @@ async fn freshly_cached(name: &str) -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn members_find_each_other_while_dns_still_hides_their_names() -> anyhow::Result<()> {
+    play("hidden-names", async |scene| {
+        // Asked for too early, they stay unknown for 30 s, three times what a member keeps its values without quorum.
+        let names =
+            ["rauthy-1", "rauthy-2"].map(|pod| format!("{pod}.rauthy.{}.svc.cluster.local", scene.namespace));
+        for name in &names {
+            ensure!(dns::ask(name).await?.is_empty(), "{name} is known already");
+        }
+        scene.with_app(json!({})).await?;
+        let connected = async |pod: &str, peer: &str| {
+            let view = scene.view(pod).await?;
+            let members = view["members"].as_array().context("no members")?;
+            let it = members.iter().find(|m| m["slot"].as_str().is_some_and(|s| s.starts_with(peer)));
+            ensure!(it.is_some_and(|m| m["connected"] == true), "{pod} sees {it:?}");
+            anyhow::Ok(())
+        };
+        eventually("rauthy-1 and rauthy-2 have a link", BACK_WITHIN, async || {
+            connected("rauthy-1", "rauthy-2").await
+        })
+        .await?;
+        for name in &names {
+            let known = dns::ask(name).await?;
+            ensure!(
+                known.is_empty(),
+                "DNS says {known:?} of {name}: this run proves nothing about hidden names"
+            );
+        }
+        // So the two are enough when the third goes, which alone was known to both.
+        scene.app("rauthy-1").await?.put("key", "kept").await?;
+        scene.replace("rauthy-0").await?;
+        let app = scene.app("rauthy-2").await?;
+        eventually("the value is kept", BACK_WITHIN, async || app.holds("key", Some("kept")).await).await
+    })
+    .await
+}
+
+#[tokio::test]
 async fn all_three_pods_are_deleted_one_after_another_and_the_values_are_still_there() -> anyhow::Result<()> {
     play("all-deleted", async |scene: &Scene| {
         scene.with_app(json!({})).await?;
