@@ -9,9 +9,6 @@ use rauthy_proto::cache::{self, MemberStatus, NodeStatus};
 use crate::mesh::Board;
 use crate::tls::Tls;
 
-/// The digest of a store goes through all of its values: beyond this many bytes a status leaves it out.
-const DIGEST: usize = 8 << 20;
-
 /// The parts of a status that the core does not know.
 pub(super) struct View {
     pub cluster: String,
@@ -47,9 +44,7 @@ impl View {
         status.applied = core.applied;
         status.lease_ms = core.lease_left.as_millis();
         status.host_epoch = core.epoch;
-        if store.bytes() <= DIGEST {
-            status.digest = format!("{:016x}", store.digest());
-        }
+        status.digest = format!("{:016x}", store.digest());
         status.wipes = core.wipes;
         status.elections = core.elections;
         status.members = core.members.iter().map(|member| self.member(member)).collect();

@@ -30,6 +30,8 @@ pub(crate) struct Shard {
     ends: BTreeSet<(LogTime, Index, Arc<str>, Bytes)>,
     entries: usize,
     bytes: usize,
+    /// Of all values, combined with XOR: their order does not show, and a change costs its own value only.
+    digest: u64,
 }
 
 impl Shard {
@@ -66,6 +68,7 @@ impl Shard {
     }
 
     fn insert(&mut self, cache: Arc<str>, key: Bytes, value: Value) {
+        self.digest ^= digest_of(&cache, &key, &value);
         if let Some(end) = value.expires_at {
             self.ends.insert((end, value.version, cache.clone(), key.clone()));
         }
@@ -77,6 +80,7 @@ impl Shard {
     fn remove(&mut self, cache: &Arc<str>, key: &Bytes) -> bool {
         let Some(values) = self.caches.get_mut(cache) else { return false };
         let Some(value) = values.remove(key) else { return false };
+        self.digest ^= digest_of(cache, key, &value);
         if values.is_empty() {
             self.caches.remove(cache);
         }
@@ -132,21 +136,12 @@ impl Shard {
         }
     }
 
-    /// Combined with XOR: the order in which a hash map is walked does not show.
     pub(crate) fn digest(&self) -> u64 {
-        let mut digest = 0;
-        for (cache, values) in &self.caches {
-            for (key, v) in values {
-                let end = v.expires_at.map_or(u64::MAX, |t| t.0);
-                digest ^= hash([
-                    cache.as_bytes(),
-                    key,
-                    &v.value,
-                    v.version.to_be_bytes().as_slice(),
-                    end.to_be_bytes().as_slice(),
-                ]);
-            }
-        }
-        digest
+        self.digest
     }
+}
+
+fn digest_of(cache: &str, key: &[u8], value: &Value) -> u64 {
+    let end = value.expires_at.map_or(u64::MAX, |t| t.0).to_be_bytes();
+    hash([cache.as_bytes(), key, &value.value, &value.version.to_be_bytes(), &end])
 }
