@@ -119,8 +119,10 @@ mod tests {
 
     #[test]
     fn a_proof_is_bound_to_everything() {
-        let (hello, callee) = (hello(), Identity { slot: "rauthy-1.rauthy:8000".into(), boot: vec![3; 16].into() });
-        let transcript = Transcript { hello: &hello, version: 1, callee: &callee, nonce: &[4; 32], exporter: b"x" };
+        let (hello, callee) =
+            (hello(), Identity { slot: "rauthy-1.rauthy:8000".into(), boot: vec![3; 16].into() });
+        let transcript =
+            Transcript { hello: &hello, version: 1, callee: &callee, nonce: &[4; 32], exporter: b"x" };
         let token: &[u8] = b"0123456789abcdef";
         let proof = transcript.proof(token, Side::Caller);
         assert!(transcript.verify([token], Side::Caller, &proof));
