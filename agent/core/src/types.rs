@@ -112,6 +112,12 @@ impl Span {
         Self(millis * 1000)
     }
 
+    /// So many of it.
+    #[must_use]
+    pub const fn times(self, n: u64) -> Self {
+        Self(self.0 * n)
+    }
+
     /// Whole milliseconds.
     #[must_use]
     pub const fn as_millis(self) -> u64 {

@@ -53,6 +53,8 @@ pub(super) enum Part {
 pub(super) struct Follower {
     pub(super) leader: Option<Incarnation>,
     pub(super) election_at: Option<Time>,
+    /// The stream to the leader broke, and it has not been heard since: nothing is forwarded to it.
+    pub(super) out_of_reach: bool,
 }
 
 #[derive(Debug)]

@@ -34,6 +34,7 @@ impl Node {
             && f.leader.as_ref().is_some_and(|l| l.slot == *slot)
         {
             f.election_at = f.election_at.map(|at| at.min(earliest));
+            f.out_of_reach = true;
         }
     }
 
@@ -55,7 +56,11 @@ impl Node {
                 f.election_at = Some(retry_at);
             }
             if let Part::Candidate(_) = &bound.part {
-                bound.part = Part::Follower(Follower { leader: None, election_at: Some(retry_at) });
+                bound.part = Part::Follower(Follower {
+                    leader: None,
+                    election_at: Some(retry_at),
+                    out_of_reach: false,
+                });
             }
             return;
         }
@@ -199,6 +204,7 @@ impl Node {
         }
         let Life::Bound(bound) = &mut self.life else { return };
         (bound.term, bound.voted_for) = (term, None);
-        bound.part = Part::Follower(Follower { leader: None, election_at: Some(election_at) });
+        bound.part =
+            Part::Follower(Follower { leader: None, election_at: Some(election_at), out_of_reach: false });
     }
 }

@@ -84,7 +84,7 @@ impl Node {
         let known = matches!(&bound.part, Part::Follower(f) if f.leader.as_ref() == Some(leader));
         if term == bound.term && known {
             if let Part::Follower(f) = &mut bound.part {
-                f.election_at = election_at;
+                (f.election_at, f.out_of_reach) = (election_at, false);
             }
             return;
         }
@@ -95,7 +95,8 @@ impl Node {
         if term > bound.term {
             (bound.term, bound.voted_for) = (term, None);
         }
-        bound.part = Part::Follower(Follower { leader: Some(leader.clone()), election_at });
+        bound.part =
+            Part::Follower(Follower { leader: Some(leader.clone()), election_at, out_of_reach: false });
         self.outbox.event(Event::Following { leader: leader.clone(), term });
     }
 

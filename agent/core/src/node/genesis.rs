@@ -80,6 +80,8 @@ impl Node {
             list.iter().filter(|s| **s == me.slot || free_peers.contains(s)).count() > list.len() / 2
         });
         let lowest = free_peers.iter().all(|slot| *slot > me.slot);
+        let lower_unheard =
+            self.hosts.slots().iter().any(|s| *s < me.slot && !self.reachable().any(|p| p.who.slot == *s));
         let patience = self.random_timeout();
         let (now, lease) = (self.now, self.settings.lease);
         let resend = self.settings.heartbeat;
@@ -105,7 +107,8 @@ impl Node {
             // The lowest free slot goes first; should it not manage, the others try too.
             free.next_try = since + lease + patience;
         }
-        if now < free.next_try {
+        // A lower slot that has not spoken yet may be about to.
+        if now < free.next_try || (lower_unheard && now.since(since) < resend.times(3)) {
             return;
         }
         let ballot = Ballot { round: free.highest_round + 1, founder: me.clone() };

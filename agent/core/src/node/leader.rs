@@ -236,7 +236,7 @@ impl Node {
         bound.leader_sign_at = bound.leader_sign_at.max(quorum_acked_at);
         // Whoever leads next must not be behind the log's time that was kept here (rule 10).
         bound.echo = Some((log_now, now));
-        bound.part = Part::Follower(Follower { leader: None, election_at });
+        bound.part = Part::Follower(Follower { leader: None, election_at, out_of_reach: false });
         if let Some(higher) = higher.filter(|t| *t > bound.term) {
             (bound.term, bound.voted_for) = (higher, None);
         }

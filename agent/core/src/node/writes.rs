@@ -64,7 +64,7 @@ impl Node {
     /// The leader it follows, heard within L.
     pub(super) fn present_leader(&self) -> Option<Incarnation> {
         match &self.bound_ref()?.part {
-            Part::Follower(f) if self.now < self.promised_until() => f.leader.clone(),
+            Part::Follower(f) if self.now < self.promised_until() && !f.out_of_reach => f.leader.clone(),
             _ => None,
         }
     }
