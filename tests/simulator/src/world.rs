@@ -4,14 +4,15 @@ use rauthy_core::{AckLevel, Event, HostList, Input, Message, Output, Refusal, Se
 
 use crate::checker::Checker;
 use crate::clients::{CACHE, Clients, KEYS, Op};
-use crate::faults::{Fault, KINDS};
-use crate::network::{Network, Weather};
+use crate::faults::Fault;
+use crate::network::Network;
 use crate::node::{Clock, SimNode};
 use crate::random::Random;
+use crate::report::{Failure, Mix, Options, Report};
 use crate::trace::Trace;
 
 /// Microseconds in a second.
-const SECOND: u64 = 1_000_000;
+pub(crate) const SECOND: u64 = 1_000_000;
 /// After the faults stop, everything must be well within this.
 const HEALING: u64 = 60 * SECOND;
 /// A write has its answer within this, one way or the other.
@@ -20,119 +21,27 @@ const PATIENCE: u64 = 8 * SECOND;
 const RING: usize = 24 << 10;
 const PENDING: usize = 256 << 10;
 
-/// Which faults happen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mix {
-    /// All kinds.
-    #[default]
-    Any,
-    /// Nothing but one restart after the other, each when everybody is ready.
-    Rolling,
-}
-
-/// What to run.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The history.
-    pub seed: u64,
-    /// Slots.
-    pub nodes: usize,
-    /// Seconds with faults.
-    pub seconds: u64,
-    /// Print the trace as it happens.
-    pub live: bool,
-    /// Which faults.
-    pub mix: Mix,
-}
-
-/// What a history that went well was like.
-#[derive(Clone, Debug, Default)]
-pub struct Report {
-    /// Equal for equal histories.
-    pub hash: u64,
-    /// Virtual time, in microseconds.
-    pub time: u64,
-    /// Faults by kind, as in [`KINDS`].
-    pub faults: [u64; KINDS.len()],
-    /// Campaigns.
-    pub elections: u64,
-    /// Generations that committed something.
-    pub generations: u64,
-    /// Committed configurations that changed a seat.
-    pub swaps: u64,
-    /// Snapshots installed.
-    pub snapshots: u64,
-    /// Wipes.
-    pub wipes: u64,
-    /// Entries committed.
-    pub entries: u64,
-    /// Writes: ok, unknown, no quorum, limit.
-    pub writes: [u64; 4],
-    /// Reads answered and refused.
-    pub reads: (u64, u64),
-    /// Messages sent.
-    pub messages: u64,
-}
-
-impl Report {
-    /// Adds what another history was like.
-    pub fn add(&mut self, other: &Self) {
-        self.time += other.time;
-        self.elections += other.elections;
-        self.generations += other.generations;
-        self.swaps += other.swaps;
-        self.snapshots += other.snapshots;
-        self.wipes += other.wipes;
-        self.entries += other.entries;
-        self.messages += other.messages;
-        self.reads = (self.reads.0 + other.reads.0, self.reads.1 + other.reads.1);
-        for (sum, n) in self.faults.iter_mut().zip(other.faults) {
-            *sum += n;
-        }
-        for (sum, n) in self.writes.iter_mut().zip(other.writes) {
-            *sum += n;
-        }
-    }
-}
-
-/// A history that went wrong.
-#[derive(Debug)]
-pub struct Failure {
-    /// What did not hold.
-    pub message: String,
-    /// The end of the trace.
-    pub trace: String,
-    /// How to see it again.
-    pub replay: String,
-}
-
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}\n{}\nreplay with: {}", self.trace, self.message, self.replay)
-    }
-}
-
 /// A world.
 #[derive(Debug)]
 pub struct World {
-    now: u64,
-    random: Random,
-    nodes: Vec<SimNode>,
-    slots: Vec<Slot>,
-    network: Network,
-    clients: Clients,
-    checker: Checker,
-    trace: Trace,
-    report: Report,
-    next_write: u64,
-    next_fault: u64,
-    heal_at: u64,
-    restarts: Vec<(u64, usize)>,
-    rolling: Option<usize>,
-    faults_until: u64,
-    mix: Mix,
+    pub(crate) now: u64,
+    pub(crate) random: Random,
+    pub(crate) nodes: Vec<SimNode>,
+    pub(crate) slots: Vec<Slot>,
+    pub(crate) network: Network,
+    pub(crate) clients: Clients,
+    pub(crate) checker: Checker,
+    pub(crate) trace: Trace,
+    pub(crate) report: Report,
+    pub(crate) next_write: u64,
+    pub(crate) next_fault: u64,
+    pub(crate) heal_at: u64,
+    pub(crate) restarts: Vec<(u64, usize)>,
+    pub(crate) rolling: Option<usize>,
+    pub(crate) faults_until: u64,
+    pub(crate) mix: Mix,
     /// Faults that follow an event at once.
-    aimed: Vec<(u64, Fault)>,
+    pub(crate) aimed: Vec<(u64, Fault)>,
 }
 
 /// Runs one history.
@@ -288,7 +197,7 @@ impl World {
         self.trace.line(self.now, &format!("n{slot} starts"));
     }
 
-    fn crash(&mut self, slot: usize, restart_in: u64) -> Result<(), String> {
+    pub(crate) fn crash(&mut self, slot: usize, restart_in: u64) -> Result<(), String> {
         if self.nodes[slot].node.is_none() {
             return Ok(());
         }
@@ -314,7 +223,7 @@ impl World {
         self.step(slot, Input::Tick)
     }
 
-    fn deliver(&mut self, slot: usize, input: Input) -> Result<(), String> {
+    pub(crate) fn deliver(&mut self, slot: usize, input: Input) -> Result<(), String> {
         if self.nodes[slot].frozen_until.is_some() {
             self.nodes[slot].waiting.push(input);
             return Ok(());
@@ -390,29 +299,6 @@ impl World {
         Ok(())
     }
 
-    /// What goes wrong just after something has changed finds what random moments do not.
-    fn aim(&mut self, slot: usize, event: &Event) {
-        let turning = matches!(
-            event,
-            Event::Configured { .. }
-                | Event::Leading { .. }
-                | Event::SnapshotInstalled { .. }
-                | Event::Following { .. }
-                | Event::Bound { .. }
-        );
-        let faulty = self.mix == Mix::Any && self.now < self.faults_until;
-        if faulty && turning && self.random.chance(12) {
-            let at = self.now + self.random.between(0, 2500);
-            let target = if self.random.chance(600) { slot } else { self.random.pick(self.nodes.len()) };
-            let fault = match self.random.pick(3) {
-                0 => Fault::HandOver(target),
-                1 => Fault::Freeze(target, self.random.between(100_000, 3_000_000)),
-                _ => Fault::Crash(target),
-            };
-            self.aimed.push((at, fault));
-        }
-    }
-
     /// Whoever asks gets an answer.
     fn everybody_is_answered(&self) -> Result<(), String> {
         for ((slot, ticket), op) in &self.clients.pending {
@@ -448,113 +334,6 @@ impl World {
             }
         }
         Ok(())
-    }
-
-    fn inject(&mut self, fault: &Fault) -> Result<(), String> {
-        self.report.faults[fault.kind()] += 1;
-        self.trace.line(self.now, &format!("FAULT {fault:?}"));
-        let n = self.nodes.len();
-        let longest = if self.random.chance(150) { 20 } else { 5 } * SECOND;
-        let later = self.now + self.random.between(200_000, longest);
-        match fault {
-            Fault::Crash(slot) => {
-                let restart = self.random.between(1000, 4 * SECOND);
-                self.crash(*slot, restart)?;
-            }
-            Fault::CrashMajority => {
-                for slot in 0..=n / 2 {
-                    let restart = self.random.between(1000, 2 * SECOND);
-                    self.crash(slot, restart)?;
-                }
-            }
-            Fault::Freeze(slot, time) if self.nodes[*slot].runs() => {
-                self.nodes[*slot].frozen_until = Some(self.now + time);
-            }
-            Fault::Freeze(..) => {}
-            Fault::Isolate(slot) => {
-                self.cut(|from, to| from == *slot || to == *slot, later);
-            }
-            Fault::Split(side) => {
-                self.cut(|from, to| side >> from & 1 != side >> to & 1, later);
-            }
-            Fault::OneWay(from, to) => {
-                self.network.cut.insert((*from, *to));
-                self.heal_at = later;
-            }
-            Fault::Bridge(slot) => {
-                self.cut(|from, to| from != *slot && to != *slot && from % 2 != to % 2, later);
-            }
-            Fault::Storm => {
-                self.network.weather = Weather {
-                    delay: (100, self.random.between(1000, 400_000)),
-                    loss: 80,
-                    doubles: 50,
-                    ..Weather::fair()
-                };
-                self.heal_at = later;
-            }
-            Fault::Slow(slot, delay) => {
-                self.network.slow = Some((*slot, *delay));
-                self.heal_at = later;
-            }
-            Fault::HandOver(slot) => self.deliver(*slot, Input::HandOver)?,
-            Fault::LinkLost(slot, other) => {
-                self.deliver(*slot, Input::LinkLost(self.slots[*other].clone()))?;
-            }
-            Fault::Held => {
-                self.network.weather.held = 20;
-                self.heal_at = later;
-            }
-            Fault::NoBulk => {
-                self.network.weather.no_bulk = true;
-                self.heal_at = later;
-            }
-            Fault::Rolling => self.rolling = Some(0),
-        }
-        Ok(())
-    }
-
-    fn cut(&mut self, which: impl Fn(usize, usize) -> bool, until: u64) {
-        for from in 0..self.nodes.len() {
-            for to in 0..self.nodes.len() {
-                if from != to && which(from, to) {
-                    self.network.cut.insert((from, to));
-                }
-            }
-        }
-        self.heal_at = until;
-    }
-
-    /// A rolling restart goes on when everybody is ready.
-    fn roll(&mut self) -> Result<(), String> {
-        let Some(slot) = self.rolling else { return Ok(()) };
-        if slot >= self.nodes.len() {
-            self.rolling = None;
-        } else if self.now.is_multiple_of(8) && self.all_ready() {
-            self.crash(slot, 50_000)?;
-            self.trace.line(self.now, &format!("n{slot} restarts in its turn"));
-            self.rolling = Some(slot + 1);
-        }
-        Ok(())
-    }
-
-    fn all_ready(&self) -> bool {
-        self.nodes.iter().all(|n| {
-            n.runs() && n.node.as_ref().is_some_and(|node| node.status(n.clock.local(self.now)).ready)
-        })
-    }
-
-    fn heal_everything(&mut self) {
-        self.trace.line(self.now, "the faults stop");
-        self.network.heal();
-        self.heal_at = u64::MAX;
-        self.rolling = None;
-        for node in &mut self.nodes {
-            node.frozen_until = node.frozen_until.map(|_| self.now);
-        }
-        for (at, _) in &mut self.restarts {
-            *at = self.now;
-        }
     }
 
     /// 17: one leader, one configuration that seats everybody, equal digests, all serving.
