@@ -185,3 +185,48 @@ impl Log {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(index: Index, term: Term) -> Arc<Entry> {
+        Arc::new(Entry { term, index, time: LogTime(index), payload: Payload::Noop })
+    }
+
+    fn log(entries: u64) -> Log {
+        let mut log = Log::default();
+        (1..=entries).for_each(|i| log.push(entry(i, 1 + i / 4)));
+        log
+    }
+
+    #[test]
+    fn what_is_compacted_is_remembered_by_its_end() {
+        let mut log = log(10);
+        let one = log.bytes() / 10;
+        log.compact(4 * one, 8);
+        assert_eq!((log.base_index(), log.last_index(), log.bytes()), (6, 10, 4 * one));
+        assert_eq!((log.term_at(6), log.term_at(5), log.term_at(11)), (Some(2), None, None));
+        log.compact(0, 8);
+        assert_eq!(log.base_index(), 8, "nothing after the limit is dropped");
+        assert_eq!(log.slice(9, usize::MAX).len(), 2);
+        assert!(log.slice(8, usize::MAX).is_empty(), "it is not held any more");
+    }
+
+    #[test]
+    fn a_slice_is_bounded_but_never_empty() {
+        let log = log(5);
+        assert_eq!(log.slice(2, 0).len(), 1);
+        assert_eq!(log.slice(2, log.bytes()).len(), 4);
+        assert!(log.slice(6, 1000).is_empty());
+    }
+
+    #[test]
+    fn truncation_keeps_the_account() {
+        let mut log = log(6);
+        log.truncate(2);
+        assert_eq!((log.last_index(), log.last_term()), (2, 1));
+        log.truncate(0);
+        assert_eq!((log.bytes(), log.last_index(), log.last_term()), (0, 0, 0));
+    }
+}

@@ -95,3 +95,78 @@ impl Replica {
         *self.lease.write().unwrap_or_else(PoisonError::into_inner) = lease;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::log::{Entry, Payload};
+
+    const END: Time = Time(1000);
+
+    fn lease(generation: u128, commit: Index) -> Lease {
+        Lease {
+            generation: Generation(generation),
+            term: 1,
+            commit,
+            end: END,
+            log_time: LogTime(0),
+            log_time_at: Time(0),
+        }
+    }
+
+    fn replica(expires_at: Option<LogTime>) -> Replica {
+        let replica = Replica::default();
+        let (cache, key, value) = (Arc::from("codes"), Bytes::from("k"), Bytes::from("v"));
+        let payload = Payload::Put { cache, key, value, expires_at };
+        replica.store.apply(&Entry { term: 1, index: 1, time: LogTime(0), payload });
+        replica
+    }
+
+    fn get(replica: &Replica, clock: impl Fn() -> Time) -> Result<bool, ReadRefusal> {
+        replica.get("codes", b"k", clock).map(|found| found.value.is_some())
+    }
+
+    #[test]
+    fn a_read_needs_a_lease_that_still_stands_after_it() {
+        let replica = replica(None);
+        assert_eq!(get(&replica, || Time(1)), Err(ReadRefusal::NoLease));
+        replica.set_lease(Some(lease(1, 1)));
+        assert_eq!(get(&replica, || Time(999)), Ok(true));
+        assert_eq!(get(&replica, || END), Err(ReadRefusal::NoLease), "the end itself is past");
+    }
+
+    #[test]
+    fn the_clock_is_read_after_the_value() {
+        let replica = replica(None);
+        replica.set_lease(Some(lease(1, 1)));
+        // The clock is asked once the value is there: what happens meanwhile counts.
+        let asked = Cell::new(0);
+        let wiped_while_reading = || {
+            asked.set(asked.get() + 1);
+            replica.set_lease(Some(lease(2, 0)));
+            Time(5)
+        };
+        assert_eq!(get(&replica, wiped_while_reading), Err(ReadRefusal::NoLease));
+        assert_eq!(asked.get(), 1);
+    }
+
+    #[test]
+    fn what_the_lease_requires_must_be_applied() {
+        let replica = replica(None);
+        replica.set_lease(Some(lease(1, 2)));
+        assert_eq!(get(&replica, || Time(5)), Err(ReadRefusal::Syncing));
+        assert_eq!(get(&replica, || END), Err(ReadRefusal::NoLease));
+    }
+
+    #[test]
+    fn a_value_ends_early_never_late() {
+        // The log's clock may run faster than this one by (1+ρ)/(1−ρ): 990 here can be 1010 there.
+        let ends = replica(Some(LogTime(900)));
+        ends.set_lease(Some(lease(1, 1)));
+        assert_eq!(get(&ends, || Time(870)), Ok(true));
+        assert_eq!(get(&ends, || Time(885)), Ok(false));
+    }
+}
