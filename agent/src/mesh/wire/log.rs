@@ -83,14 +83,14 @@ fn entry(from: proto::Entry) -> Result<Entry, WireError> {
         Wire::Configuration(c) => Payload::Configuration(configuration(Some(c))?),
         Wire::Put(put) => Payload::Put {
             cache: cache(put.cache)?,
-            key: key(put.key)?,
-            value: value(put.value)?,
+            key: key(&put.key)?,
+            value: value(&put.value)?,
             expires_at: end(put.expires_at_us)?,
         },
-        Wire::Delete(delete) => Payload::Delete { cache: cache(delete.cache)?, key: key(delete.key)? },
+        Wire::Delete(delete) => Payload::Delete { cache: cache(delete.cache)?, key: key(&delete.key)? },
         Wire::Expire(expire) => Payload::Expire {
             cache: cache(expire.cache)?,
-            key: key(expire.key)?,
+            key: key(&expire.key)?,
             version: count(expire.version)?,
         },
     };
@@ -145,8 +145,8 @@ pub(super) fn chunk(from: proto::SnapshotChunk) -> Result<SnapshotChunk, WireErr
     let record = |r: proto::Record| {
         Ok(Record {
             cache: cache(r.cache)?,
-            key: key(r.key)?,
-            value: value(r.value)?,
+            key: key(&r.key)?,
+            value: value(&r.value)?,
             version: count(r.version)?,
             expires_at: end(r.expires_at_us)?,
         })

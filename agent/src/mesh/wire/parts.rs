@@ -55,12 +55,18 @@ pub(super) fn cache(name: String) -> Result<Arc<str>, WireError> {
     }
 }
 
-pub(super) fn key(key: Bytes) -> Result<Bytes, WireError> {
-    if key.len() <= KEY_BYTES { Ok(key) } else { Err(WireError::Bounds("a key")) }
+/// A copy of its own, as [`value`] is: the decoder gives a piece of the stream's read buffer, and a short key in the log
+/// or the store would keep all of that alive.
+pub(super) fn key(key: &[u8]) -> Result<Bytes, WireError> {
+    if key.len() <= KEY_BYTES { Ok(Bytes::copy_from_slice(key)) } else { Err(WireError::Bounds("a key")) }
 }
 
-pub(super) fn value(value: Bytes) -> Result<Bytes, WireError> {
-    if value.len() <= VALUE_BYTES { Ok(value) } else { Err(WireError::Bounds("a value")) }
+pub(super) fn value(value: &[u8]) -> Result<Bytes, WireError> {
+    if value.len() <= VALUE_BYTES {
+        Ok(Bytes::copy_from_slice(value))
+    } else {
+        Err(WireError::Bounds("a value"))
+    }
 }
 
 pub(super) fn name(what: &'static str, bytes: &[u8]) -> Result<u128, WireError> {

@@ -221,3 +221,66 @@ fn bounds_are_kept() {
     assert_eq!(decode(encode(large)), Err(WireError::Bounds("a key")));
     assert_eq!(decode(proto::Message::default()), Err(WireError::Missing("the receiver")));
 }
+
+#[test]
+fn nothing_that_is_kept_holds_the_read_buffer() {
+    let from = Incarnation { slot: Slot::new("a:1"), boot: Boot(1) };
+    let (key, value) = (Bytes::from_static(b"key"), Bytes::from_static(b"value"));
+    let payloads = [
+        Payload::Put { cache: "c".into(), key: key.clone(), value: value.clone(), expires_at: None },
+        Payload::Delete { cache: "c".into(), key: key.clone() },
+        Payload::Expire { cache: "c".into(), key: key.clone(), version: 1 },
+    ];
+    let entries = payloads
+        .into_iter()
+        .zip(1..)
+        .map(|(payload, index)| Arc::new(Entry { term: 1, index, time: LogTime(0), payload }));
+    let append = Append {
+        term: 1,
+        prev_index: 0,
+        prev_term: 0,
+        commit: 0,
+        founding_epoch: 0,
+        sent_at: Time(0),
+        log_time: LogTime(0),
+        grant: None,
+        entries: entries.collect(),
+    };
+    let configuration =
+        Arc::new(Configuration { lists: vec![vec![Slot::new("a:1")]], maps: vec![Seats::default()] });
+    let chunk = SnapshotChunk {
+        term: 1,
+        id: 1,
+        base: Base { index: 1, term: 1, time: LogTime(0), configuration, founding_epoch: 0 },
+        shard: 0,
+        part: 0,
+        shard_done: true,
+        done: true,
+        shard_applied: 1,
+        records: vec![Record {
+            cache: "c".into(),
+            key: key.clone(),
+            value: value.clone(),
+            version: 1,
+            expires_at: None,
+        }],
+    };
+    let forward = |request| Body::Forward(Forward { id: 1, request, level: AckLevel::Quorum });
+    let bodies = [
+        Body::Append(append),
+        Body::SnapshotChunk(chunk),
+        forward(Request::Put { cache: "c".into(), key: key.clone(), value, ttl: None }),
+        forward(Request::Delete { cache: "c".into(), key }),
+    ];
+    for body in bodies {
+        let message =
+            Message { from: from.clone(), to: Slot::new("b:1"), to_boot: None, generation: None, body };
+        let mut buffer = Bytes::from(encode(message.clone()).encode_to_vec());
+        // Makes the buffer one that counts who holds it.
+        let whole = buffer.clone();
+        let read = decode(proto::Message::decode(&mut buffer).unwrap()).unwrap();
+        drop(buffer);
+        assert!(whole.is_unique(), "{read:?} holds it");
+        assert_eq!(read, message);
+    }
+}

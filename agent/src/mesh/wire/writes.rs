@@ -33,11 +33,13 @@ pub(super) fn forward(from: proto::Forward) -> Result<Forward, WireError> {
     let request = match request {
         WireRequest::Put(put) => Request::Put {
             cache: cache(put.cache)?,
-            key: key(put.key)?,
-            value: value(put.value)?,
+            key: key(&put.key)?,
+            value: value(&put.value)?,
             ttl: put.ttl_us.map(span).transpose()?,
         },
-        WireRequest::Delete(delete) => Request::Delete { cache: cache(delete.cache)?, key: key(delete.key)? },
+        WireRequest::Delete(delete) => {
+            Request::Delete { cache: cache(delete.cache)?, key: key(&delete.key)? }
+        }
     };
     let level = if from.leader_level { AckLevel::Leader } else { AckLevel::Quorum };
     Ok(Forward { id: from.id, request, level })
