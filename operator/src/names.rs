@@ -16,6 +16,10 @@ pub const APP: &str = "rauthy";
 pub const APPLIED_HASH: &str = "rauthy.dev/applied-hash";
 /// Annotation with the hash of what needs a restart of a pod when it changes.
 pub const TEMPLATE_HASH: &str = "rauthy.dev/template-hash";
+/// Annotation of pods with the uid of their cluster: an earlier cluster of the same name has another one.
+pub const CLUSTER_UID: &str = "rauthy.dev/cluster-uid";
+/// Annotation of the host list with the hash of the list as the operator wrote it.
+pub const LIST_HASH: &str = "rauthy.dev/list-hash";
 /// Annotation of the StatefulSet with the agent's image that is in use.
 pub const IMAGE_IN_USE: &str = "rauthy.dev/agent-image";
 /// Key of the token in its Secret.

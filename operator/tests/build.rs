@@ -135,12 +135,12 @@ fn memory_is_derived_or_checked() {
         let resources = set.spec.unwrap().template.spec.unwrap().containers[0].resources.clone().unwrap();
         resources.limits.unwrap()["memory"].0.clone()
     };
-    assert_eq!(limit(json!({})), "288Mi");
-    assert_eq!(limit(json!({ "cache": { "maxMemory": "1Gi" } })), "1408Mi");
+    assert_eq!(limit(json!({})), "368Mi");
+    assert_eq!(limit(json!({ "cache": { "maxMemory": "1Gi" } })), "1488Mi");
     let given = |text: &str| json!({ "agent": { "resources": { "limits": { "memory": text } } } });
-    assert_eq!(limit(given("256Mi")), "256Mi");
+    assert_eq!(limit(given("336Mi")), "336Mi");
     for (spec, word) in [
-        (given("255Mi"), "needs at least 256Mi"),
+        (given("335Mi"), "needs at least 336Mi"),
         (given("lots"), "`lots` is not an amount"),
         (json!({ "agent": { "resources": { "requests": { "cpu": "many" } } } }), "requests.cpu"),
         (json!({ "cache": { "maxMemory": "1Mi" } }), "at least 8Mi"),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use kube::runtime::controller::Action;
 use serde_json::{Value, json};
-use support::{Api, CA, HOSTS, Operator, PDB, STATEFULSET, TLS, TOKEN};
+use support::{Api, CA, HOSTS, Operator, PDB, PODS, STATEFULSET, TLS, TOKEN};
 
 fn token(api: &Api) -> Value {
     api.get(TOKEN).expect("the token's Secret")["data"]["token"].clone()
@@ -315,4 +315,52 @@ async fn a_failing_member_stands_in_the_status_and_in_an_event() {
     assert!(text.contains("exit code 78") && text.contains(message), "{text}");
     let event = api.events().into_iter().find(|(reason, _)| reason == "MemberFailed").expect("an event");
     assert!(event.1.contains("rauthy-1 ended with exit code 78 (its configuration is wrong)"), "{event:?}");
+}
+
+/// A pod with what the StatefulSet on the server would give it.
+fn pod_of(api: &Api, ordinal: i32) -> Value {
+    let template = api.get(STATEFULSET).unwrap()["spec"]["template"].clone();
+    let mut pod = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": template["metadata"] });
+    pod["metadata"]["name"] = json!(format!("rauthy-{ordinal}"));
+    pod["metadata"]["namespace"] = json!("idm");
+    pod
+}
+
+#[tokio::test]
+async fn a_cluster_of_an_old_name_gets_its_own_size() {
+    let api = Api::with(json!({}));
+    Operator::start(&api).settle().await;
+    for ordinal in 0..3 {
+        api.put(&format!("{PODS}/rauthy-{ordinal}"), pod_of(&api, ordinal));
+    }
+    // Deleted, and at once created again with another size, while the old objects are still there.
+    api.create_again("uid-2", json!({ "replicas": 5 }));
+    Operator::start(&api).round().await.expect_err("the old objects are in the way");
+    assert_eq!(api.cluster().status.unwrap().members.len(), 5);
+    for path in api.owned().into_keys().filter(|path| !path.starts_with(PODS)) {
+        api.remove(&path);
+    }
+    // The old pods take longest to end.
+    Operator::start(&api).settle().await;
+    assert_eq!(api.get(STATEFULSET).unwrap()["spec"]["replicas"], 5);
+    assert_eq!(api.cluster().status.unwrap().replicas, 0, "the old pods are not this cluster's");
+    assert_eq!(api.condition("ScalingBlocked").0, "False");
+}
+
+#[tokio::test]
+async fn an_edited_host_list_is_drift() {
+    let api = Api::with(json!({}));
+    let operator = Operator::start(&api);
+    operator.settle().await;
+    let whole = api.owned();
+    for (size, epoch) in [(5, 0), (1, 0), (3, 9)] {
+        let mut changed = api.get(HOSTS).unwrap();
+        let hosts: Vec<_> = (0..size).map(|n| format!("https://rauthy-{n}.rauthy:8000")).collect();
+        let list = json!({ "epoch": epoch, "now": hosts, "next": null });
+        changed["data"]["hosts.json"] = json!(list.to_string());
+        api.put(HOSTS, changed);
+        operator.settle().await;
+        assert_eq!(api.get(HOSTS).unwrap()["data"], whole[HOSTS]["data"], "{size} hosts, epoch {epoch}");
+        assert_eq!(api.get(STATEFULSET), Some(whole[STATEFULSET].clone()));
+    }
 }

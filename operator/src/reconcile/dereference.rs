@@ -8,11 +8,11 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::ListParams;
 use kube::core::NamespaceResourceScope;
-use kube::{Api, Client, Resource};
+use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use crate::crd::{RauthyCluster, TlsMode};
-use crate::names::Names;
+use crate::names::{CLUSTER_UID, Names};
 
 /// What exists.
 #[derive(Clone, Debug, Default)]
@@ -35,7 +35,7 @@ pub struct Observed {
     pub pdb: Option<PodDisruptionBudget>,
     /// The pods' template.
     pub statefulset: Option<StatefulSet>,
-    /// The pods, in the order of their ordinals.
+    /// The pods of this cluster, in the order of their ordinals.
     pub pods: Vec<Pod>,
 }
 
@@ -68,7 +68,7 @@ pub async fn dereference(
         get::<Secret>(client, names, &leaf, tls),
         get::<PodDisruptionBudget>(client, names, &names.cluster, true),
         get::<StatefulSet>(client, names, &names.cluster, true),
-        pods(client, names),
+        pods(client, cluster, names),
     )?;
     Ok(Observed {
         service_account,
@@ -94,9 +94,14 @@ where
     Api::namespaced(client.clone(), &names.namespace).get_opt(name).await
 }
 
-async fn pods(client: &Client, names: &Names) -> Result<Vec<Pod>, kube::Error> {
+/// The cluster's pods. Those of an earlier cluster of the same name, which may take a while to end, say nothing about
+/// this one.
+async fn pods(client: &Client, cluster: &RauthyCluster, names: &Names) -> Result<Vec<Pod>, kube::Error> {
     let api: Api<Pod> = Api::namespaced(client.clone(), &names.namespace);
     let mut pods = api.list(&ListParams::default().labels(&names.selector_text())).await?.items;
+    pods.retain(|pod| {
+        pod.annotations().get(CLUSTER_UID).is_none_or(|uid| Some(uid) == cluster.metadata.uid.as_ref())
+    });
     pods.sort_by_key(|pod| pod.metadata.name.as_deref().and_then(crate::names::ordinal));
     Ok(pods)
 }

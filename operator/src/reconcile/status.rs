@@ -8,13 +8,13 @@ use std::cmp::Reverse;
 use jiff::Timestamp;
 use rauthy_proto::cache::{NodeStatus, Role};
 
-use super::build::tls;
+use super::build::{host_list, tls};
 use super::dereference::Observed;
 use super::validate::{Invalid, Validated};
 use crate::agents::Report;
 use crate::crd::status::CertificateStatus;
 use crate::crd::{MemberStatus, Phase, RauthyCluster, RauthyClusterStatus};
-use crate::names::{Names, pod_of_slot};
+use crate::names::{Names, SLOTS, pod_of_slot};
 
 /// Everything that the status is made of.
 #[derive(Clone, Copy, Debug)]
@@ -74,10 +74,10 @@ impl View<'_> {
 #[must_use]
 pub fn status(facts: &Facts<'_>) -> RauthyClusterStatus {
     let Facts { cluster, names, observed, validated, reports, .. } = facts;
-    let running = observed.statefulset.as_ref().and_then(|set| set.spec.as_ref()?.replicas);
     let size = match validated {
         Ok(validated) => validated.size(),
-        Err(_) => running.unwrap_or(cluster.spec.replicas),
+        // The same list as if all were well: an object that is in the way says nothing about this cluster.
+        Err(_) => i32::try_from(host_list::running(observed, names, cluster).now.len()).unwrap_or(SLOTS),
     };
     let answers =
         || reports.iter().filter_map(|report| report.answer.as_ref().ok().map(|node| (&report.pod, node)));

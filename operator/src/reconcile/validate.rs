@@ -1,6 +1,7 @@
 //! Step 2: from what a user wrote and what exists to something that can be built. Pure.
 
 use k8s_openapi::api::core::v1::{ResourceRequirements, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 use secrecy::SecretString;
 
@@ -10,8 +11,9 @@ use crate::crd::{RauthyCluster, RauthyClusterSpec, TlsMode};
 use crate::names::{HTTP_PORT, IMAGE_IN_USE, Names, SLOTS, TOKEN_KEY};
 use crate::quantity::{self, NotAQuantity};
 
-/// Memory that the log ring of the agent takes at most.
-const LOG_RING: u64 = 64 << 20;
+/// Memory that the agent's log takes at most: its ring, the tail that a snapshot keeps for those who still load it, and
+/// the snapshot's buffers.
+const LOG: u64 = (2 * 64 + 16) << 20;
 /// Memory for connections, snapshots under way and the program itself.
 const OVERHEAD: u64 = 64 << 20;
 /// Least memory for values.
@@ -42,7 +44,7 @@ pub enum Invalid {
     LittleMemory(String),
     /// The limit does not hold what the cache may take.
     #[error(
-        "spec.agent.resources.limits.memory is {limit}, but a cache of {cache} needs at least {}Mi (values, 64Mi log, \
+        "spec.agent.resources.limits.memory is {limit}, but a cache of {cache} needs at least {}Mi (values, 144Mi log, \
          64Mi overhead); raise the limit, leave it out, or lower spec.cache.maxMemory",
         needed >> 20
     )]
@@ -204,9 +206,19 @@ fn check_owners(observed: &Observed, uid: &str, named_token: bool) -> Result<(),
     own(statefulset.as_ref(), uid)
 }
 
+fn owner<K: Resource>(object: &K) -> Option<&OwnerReference> {
+    object.meta().owner_references.iter().flatten().find(|owner| owner.controller == Some(true))
+}
+
+/// Whether an object belongs to the cluster, not to nobody or to an earlier cluster of the same name.
+#[must_use]
+pub fn belongs<K: Resource>(object: &K, cluster: &RauthyCluster) -> bool {
+    owner(object).is_some_and(|owner| Some(&owner.uid) == cluster.metadata.uid.as_ref())
+}
+
 fn own<K: Resource<DynamicType = ()>>(object: Option<&K>, uid: &str) -> Result<(), Invalid> {
     let Some(object) = object else { return Ok(()) };
-    let owner = object.meta().owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
+    let owner = owner(object);
     if owner.is_some_and(|owner| owner.uid == uid) {
         return Ok(());
     }
@@ -268,7 +280,7 @@ fn memory(spec: &RauthyClusterSpec) -> Result<(u64, Option<u64>), Invalid> {
     }
     check_resources("spec.agent.resources", spec.agent.resources.as_ref())?;
     let limit = spec.agent.resources.as_ref().and_then(|r| r.limits.as_ref()).and_then(|l| l.get("memory"));
-    let needed = max_bytes.saturating_add(LOG_RING + OVERHEAD);
+    let needed = max_bytes.saturating_add(LOG + OVERHEAD);
     match limit {
         None => Ok((max_bytes, Some(needed.saturating_add(max_bytes / 4)))),
         Some(limit) if quantity::bytes(&limit.0).is_ok_and(|limit| limit >= needed) => Ok((max_bytes, None)),

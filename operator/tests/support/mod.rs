@@ -44,6 +44,7 @@ pub const CA: &str = "/api/v1/namespaces/idm/secrets/rauthy-ca";
 pub const TLS: &str = "/api/v1/namespaces/idm/secrets/rauthy-tls";
 pub const HOSTS: &str = "/api/v1/namespaces/idm/configmaps/rauthy-hosts";
 pub const STATEFULSET: &str = "/apis/apps/v1/namespaces/idm/statefulsets/rauthy";
+pub const PODS: &str = "/api/v1/namespaces/idm/pods";
 pub const PDB: &str = "/apis/policy/v1/namespaces/idm/poddisruptionbudgets/rauthy";
 
 impl Api {
@@ -59,6 +60,15 @@ impl Api {
             }),
         );
         api
+    }
+
+    /// Replaces the RauthyCluster by a new one of the same name; what belonged to the old one stays.
+    pub fn create_again(&self, uid: &str, spec: Value) {
+        let mut cluster = self.get(CLUSTER).unwrap();
+        cluster["metadata"]["uid"] = json!(uid);
+        cluster["spec"] = spec;
+        cluster.as_object_mut().unwrap().remove("status");
+        self.put(CLUSTER, cluster);
     }
 
     /// Puts an object there, as a user would.

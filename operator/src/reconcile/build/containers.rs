@@ -39,7 +39,8 @@ pub(super) fn agent(cluster: &Validated) -> Container {
         security_context: Some(restricted()),
         // "Socket open"; needs no network, so that a lost peer never keeps the application from starting.
         startup_probe: Some(probe("/startupz", 1, 60)),
-        liveness_probe: Some(probe("/livez", 10, 3)),
+        // The agent itself waits up to 5 s for its parts to answer.
+        liveness_probe: Some(Probe { timeout_seconds: Some(6), ..probe("/livez", 10, 3) }),
         readiness_probe: Some(probe("/readyz", 1, 2)),
         lifecycle: Some(Lifecycle {
             // SIGTERM reaches a sidecar only when the application has ended; the leadership moves at once.

@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::ConfigMap;
+use kube::ResourceExt;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
+use super::containers::MIN_EPOCH;
 use super::metadata;
 use crate::crd::{RauthyCluster, RauthyClusterSpec, TlsMode};
-use crate::names::{Names, SLOTS};
+use crate::names::{LIST_HASH, Names, SLOTS};
 use crate::reconcile::dereference::Observed;
-use crate::reconcile::validate::Validated;
+use crate::reconcile::validate::{Validated, belongs};
 
 /// Key of the agents' list. One file, since several could straddle a swap of the volume.
 pub const FILE: &str = "hosts.json";
@@ -37,29 +41,46 @@ pub fn hosts(names: &Names, spec: &RauthyClusterSpec, size: i32) -> Vec<String> 
     (0..size).map(|ordinal| format!("{scheme}://{}", names.slot(ordinal, spec.cache.port))).collect()
 }
 
-/// The list that is in force. While anything runs it is the observed one, if it is one that the operator would
-/// write, else by the size in the status, else by the StatefulSet; so a changed `spec.replicas` alone changes
-/// nothing, and an object that somebody changed or deleted does not shrink a cluster. The spec's only where nothing
-/// runs yet.
+/// The list that is in force. While anything of this cluster runs it is the observed one, if it is what the operator
+/// wrote, else by the size in the status, else by the StatefulSet; so a changed `spec.replicas` alone changes nothing,
+/// and an object that somebody changed or deleted does not change a cluster's size. The spec's only where nothing runs
+/// yet.
 #[must_use]
 pub fn running(observed: &Observed, names: &Names, cluster: &RauthyCluster) -> HostList {
     let spec = &cluster.spec;
     let in_range = |size: &i32| (1..=SLOTS).contains(size);
-    let written = observed.hosts.as_ref().and_then(|map| map.data.as_ref()?.get(FILE)).and_then(|text| {
+    let set = observed.statefulset.as_ref().filter(|set| belongs(*set, cluster));
+    let map = observed.hosts.as_ref().filter(|map| belongs(*map, cluster));
+    let written = map.and_then(|map| {
+        let text = map.data.as_ref()?.get(FILE)?;
+        // A list that somebody edited is drift, whatever it says.
+        map.annotations().get(LIST_HASH).filter(|written| **written == hash(text))?;
         let list: HostList = serde_json::from_str(text).ok()?;
         let size = i32::try_from(list.now.len()).ok().filter(in_range)?;
         (list.now == hosts(names, spec, size) && list.next.is_none()).then_some(list)
     });
-    let epoch = written.as_ref().map_or(0, |list| list.epoch);
+    let epoch = written.as_ref().map_or_else(|| set.and_then(floor).unwrap_or(0), |list| list.epoch);
     let fixed = |size: i32| HostList { epoch, now: hosts(names, spec, size), next: None };
-    if observed.statefulset.is_none() && observed.pods.is_empty() {
+    if set.is_none() && observed.pods.is_empty() {
         return fixed(spec.replicas);
     }
     let status = || cluster.status.as_ref().and_then(|status| i32::try_from(status.members.len()).ok());
-    let set = || observed.statefulset.as_ref()?.spec.as_ref()?.replicas;
+    let replicas = || set?.spec.as_ref()?.replicas;
     written.unwrap_or_else(|| {
-        fixed(status().filter(in_range).or_else(|| set().filter(in_range)).unwrap_or(spec.replicas))
+        fixed(status().filter(in_range).or_else(|| replicas().filter(in_range)).unwrap_or(spec.replicas))
     })
+}
+
+/// The epoch that the StatefulSet was written with.
+fn floor(set: &StatefulSet) -> Option<u64> {
+    let pod = set.spec.as_ref()?.template.spec.as_ref()?;
+    let containers = pod.containers.iter().chain(pod.init_containers.iter().flatten());
+    let mut env = containers.flat_map(|container| container.env.iter().flatten());
+    env.find(|variable| variable.name == MIN_EPOCH)?.value.as_ref()?.parse().ok()
+}
+
+fn hash(list: &str) -> String {
+    Sha256::digest(list.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The ConfigMap.
@@ -67,13 +88,9 @@ pub fn running(observed: &Observed, names: &Names, cluster: &RauthyCluster) -> H
 /// # Errors
 /// Never in practice: a list of strings has a JSON form.
 pub fn build(cluster: &Validated) -> Result<ConfigMap, serde_json::Error> {
-    let data = BTreeMap::from([
-        (FILE.to_owned(), serde_json::to_string(&cluster.hosts)?),
-        (LINE.to_owned(), cluster.hosts.now.join(",")),
-    ]);
-    Ok(ConfigMap {
-        metadata: metadata(cluster, cluster.names.hosts()),
-        data: Some(data),
-        ..ConfigMap::default()
-    })
+    let list = serde_json::to_string(&cluster.hosts)?;
+    let mut metadata = metadata(cluster, cluster.names.hosts());
+    metadata.annotations.get_or_insert_default().insert(LIST_HASH.to_owned(), hash(&list));
+    let data = BTreeMap::from([(FILE.to_owned(), list), (LINE.to_owned(), cluster.hosts.now.join(","))]);
+    Ok(ConfigMap { metadata, data: Some(data), ..ConfigMap::default() })
 }

@@ -13,7 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use sha2::{Digest, Sha256};
 
 use super::{BuildError, containers, host_list};
-use crate::names::{AGENT, TEMPLATE_HASH, TOKEN_KEY};
+use crate::names::{AGENT, CLUSTER_UID, TEMPLATE_HASH, TOKEN_KEY};
 use crate::reconcile::validate::Validated;
 
 /// User and group of all containers.
@@ -90,6 +90,7 @@ pub fn build(cluster: &Validated) -> Result<PodTemplateSpec, BuildError> {
     let hash = hash(cluster, &template)?;
     let annotations = template.metadata.get_or_insert_default().annotations.get_or_insert_default();
     annotations.insert(TEMPLATE_HASH.to_owned(), hash);
+    annotations.insert(CLUSTER_UID.to_owned(), cluster.uid.clone());
     Ok(template)
 }
 
