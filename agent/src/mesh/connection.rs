@@ -16,6 +16,8 @@ use tokio::time::Sleep;
 use tokio_rustls::TlsStream;
 use tonic::transport::server::Connected;
 
+use super::places::Place;
+
 /// An accepted connection without an authenticated stream is closed after this long.
 const STRANGER: Duration = Duration::from_secs(10);
 
@@ -47,7 +49,8 @@ enum Io {
 pub struct Connection {
     io: Io,
     origin: Origin,
-    patience: Option<Pin<Box<Sleep>>>,
+    /// Until it is authenticated: how long that may take, and its place among the strangers of its address.
+    stranger: Option<(Pin<Box<Sleep>>, Place)>,
     /// Its place among those that may be open at a time.
     _permit: Option<OwnedSemaphorePermit>,
 }
@@ -75,13 +78,13 @@ impl Connection {
 
     fn new(io: Io, remote: SocketAddr, exporter: Arc<[u8]>) -> Self {
         let origin = Origin { remote, exporter, authenticated: Arc::default() };
-        Self { io, origin, patience: None, _permit: None }
+        Self { io, origin, stranger: None, _permit: None }
     }
 
     /// An accepted one: it holds its place, and loses it when nobody is authenticated soon.
     #[must_use]
-    pub fn accepted(mut self, permit: OwnedSemaphorePermit) -> Self {
-        self.patience = Some(Box::pin(tokio::time::sleep(STRANGER)));
+    pub(super) fn accepted(mut self, permit: OwnedSemaphorePermit, place: Place) -> Self {
+        self.stranger = Some((Box::pin(tokio::time::sleep(STRANGER)), place));
         self._permit = Some(permit);
         self
     }
@@ -107,12 +110,12 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.patience.is_some() {
-            if self.origin.authenticated.load(Ordering::Relaxed) {
-                self.patience = None;
-            } else if self.patience.as_mut().is_some_and(|sleep| sleep.as_mut().poll(context).is_ready()) {
-                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-            }
+        if self.origin.authenticated.load(Ordering::Relaxed) {
+            self.stranger = None;
+        } else if let Some((patience, _)) = &mut self.stranger
+            && patience.as_mut().poll(context).is_ready()
+        {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         match &mut self.io {
             Io::Plain(io) => Pin::new(io).poll_read(context, buffer),

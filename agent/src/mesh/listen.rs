@@ -11,10 +11,13 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 
 use super::connection::Connection;
+use super::places::Places;
 use super::{Inner, handshake};
 
 /// Connections open at a time, of peers and strangers together. Nine members need 3 each.
 const CONNECTIONS: usize = 512;
+/// Of these, from one address and without an authenticated stream.
+const CONNECTIONS_EACH: usize = 32;
 /// Waiting in the kernel.
 const BACKLOG: i32 = 256;
 
@@ -53,12 +56,13 @@ pub(super) fn accept(
 ) -> mpsc::Receiver<io::Result<Connection>> {
     let (tx, rx) = mpsc::channel(16);
     let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let each = Places::new(CONNECTIONS_EACH);
     for listener in listeners {
-        let (mesh, tx, places) = (mesh.clone(), tx.clone(), places.clone());
+        let (mesh, tx, places, each) = (mesh.clone(), tx.clone(), places.clone(), each.clone());
         let listening = mesh.listening.clone();
         listening.spawn(async move {
             let stop = mesh.stop.clone();
-            stop.run_until_cancelled(run(mesh, listener, tx, places)).await;
+            stop.run_until_cancelled(run(mesh, listener, tx, places, each)).await;
         });
     }
     rx
@@ -69,6 +73,7 @@ async fn run(
     listener: TcpListener,
     tx: mpsc::Sender<io::Result<Connection>>,
     places: Arc<Semaphore>,
+    each: Arc<Places>,
 ) {
     while let Ok(permit) = places.clone().acquire_owned().await {
         let (tcp, remote) = match listener.accept().await {
@@ -80,11 +85,16 @@ async fn run(
                 continue;
             }
         };
+        let Some(place) = each.take(remote.ip()) else {
+            let why = "too many connections of this address without a handshake";
+            mesh.refuse(&remote.ip().to_string(), "", "TOO_MANY", why);
+            continue;
+        };
         let (mesh, tx) = (mesh.clone(), tx.clone());
         tokio::spawn(async move {
             match tokio::time::timeout(handshake::TIMEOUT, secure(&mesh, tcp, remote)).await {
                 Ok(Ok(connection)) => {
-                    let _ = tx.send(Ok(connection.accepted(permit))).await;
+                    let _ = tx.send(Ok(connection.accepted(permit, place))).await;
                 }
                 // Somebody looked whether the port is open, or was gone before it was his turn.
                 Ok(Err(error))

@@ -21,6 +21,7 @@ mod limit;
 mod links;
 pub mod listen;
 mod me;
+mod places;
 mod pump;
 mod queue;
 mod serve;
@@ -53,6 +54,8 @@ const LARGEST: usize = 16 << 20;
 const FRAME: usize = 1 << 20;
 /// Handshakes of accepted streams at a time.
 const STRANGERS: usize = 64;
+/// Of these, from one address. A peer opens three streams.
+const STRANGERS_EACH: usize = 8;
 /// HTTP/2 pings: how often, and how long an answer may take. A dead peer is found in 3 s.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(2));
 /// Bytes that may be on their way on a stream.
@@ -103,6 +106,7 @@ pub(crate) struct Inner {
     links: links::Links,
     hints: addresses::Hints,
     strangers: Arc<Semaphore>,
+    strangers_each: Arc<places::Places>,
     stop: CancellationToken,
     /// Those that hold the port.
     listening: TaskTracker,
@@ -128,6 +132,7 @@ impl Mesh {
             status,
             hints: addresses::Hints::default(),
             strangers: Arc::new(Semaphore::new(STRANGERS)),
+            strangers_each: places::Places::new(STRANGERS_EACH),
             stop: CancellationToken::new(),
             listening: TaskTracker::new(),
         });

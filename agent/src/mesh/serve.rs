@@ -37,6 +37,12 @@ impl Mesh for Service {
         };
         let (origin, gate) = (origin.clone(), gate.clone());
         // Strangers wait for each other, never for peers: those are beyond this place.
+        let from = origin.remote.ip();
+        let Some(place) = mesh.strangers_each.take(from) else {
+            let why = "too many handshakes of this address at a time";
+            mesh.refuse(&from.to_string(), "", "TOO_MANY", why);
+            return Err(Status::resource_exhausted(why));
+        };
         let Ok(permit) = mesh.strangers.clone().try_acquire_owned() else {
             return Err(Status::resource_exhausted("too many handshakes at a time"));
         };
@@ -45,7 +51,7 @@ impl Mesh for Service {
         tokio::spawn(async move {
             let mut rx = rx;
             let proven = authenticate(&mesh, &origin, &tx, &mut rx).await;
-            drop(permit);
+            drop((permit, place));
             if let Ok(peer) = proven {
                 gate.open();
                 origin.authenticated();

@@ -6,10 +6,21 @@ use rauthy_proto::mesh::frame::Frame as Kind;
 use rauthy_proto::mesh::mesh_client::MeshClient;
 use rauthy_proto::mesh::{Frame, Hello, Identity, Proof, Purpose, refused::Reason};
 use rauthy_proto::{admin, mesh};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Endpoint;
 
 use super::support::*;
+
+/// Somebody else on this host: not where peers come from.
+const STRANGER: &str = "127.0.0.2:0";
+
+async fn stranger(to: &Slot) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(STRANGER.parse().map_err(std::io::Error::other)?)?;
+    socket.connect(to.as_str().parse().map_err(std::io::Error::other)?).await
+}
 
 /// Opens a stream as the operator does, with nothing but the generated client and the proofs.
 async fn operator(
@@ -127,4 +138,52 @@ async fn a_stranger_cannot_send_much() {
         other => panic!("{other:?}"),
     }
     a.refuses("MALFORMED", "").await;
+}
+
+#[tokio::test]
+async fn silent_connections_of_one_address_leave_places_for_others() {
+    let (a, b) = two();
+    let a = Spec::new(&a, [&a, &b]).start();
+    let mut held = Vec::new();
+    // The one that is too many is closed at once, while those before it stay.
+    let refused = async {
+        loop {
+            let tcp = stranger(&a.slot).await.unwrap();
+            let refusals = a.board.refusals();
+            if refusals.iter().any(|r| r.reason == "TOO_MANY" && r.from == "127.0.0.2") {
+                return;
+            }
+            held.push(tcp);
+        }
+    };
+    tokio::time::timeout(DEADLINE, refused).await.unwrap();
+    let b = Spec::new(&b, [&a.slot, &b]).start();
+    b.connected(&a.slot).await;
+}
+
+#[tokio::test]
+async fn silent_streams_of_one_address_leave_places_for_others() {
+    let (a, b) = two();
+    let a = Spec::new(&a, [&a, &b]).start();
+    let to = a.slot.clone();
+    let from_elsewhere = tower::service_fn(move |_: http::Uri| {
+        let to = to.clone();
+        async move { stranger(&to).await.map(hyper_util::rt::TokioIo::new) }
+    });
+    let channel =
+        Endpoint::from_static("http://stranger").connect_with_connector(from_elsewhere).await.unwrap();
+    let mut client = MeshClient::new(channel);
+    let mut held = Vec::new();
+    let refused = loop {
+        let (tx, out) = mpsc::channel::<Frame>(1);
+        match tokio::time::timeout(DEADLINE, client.open(ReceiverStream::new(out))).await.unwrap() {
+            Ok(stream) => held.push((tx, stream)),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
+    assert!(refused.message().contains("this address"), "{refused:?}: these were all places that there are");
+    let (_tx, _rx, last) =
+        operator(&a.slot, TOKEN.as_bytes(), hello(&a.slot, b.as_str(), Purpose::Control)).await;
+    assert_eq!(last, Some(Kind::Verdict(mesh::Verdict { refused: None })), "another address has its place");
 }
