@@ -27,9 +27,8 @@ pub struct LinkState {
 struct Refused {
     from: String,
     claimed: String,
-    reason: String,
+    reason: &'static str,
     last: Instant,
-    logged: Instant,
     count: u64,
 }
 
@@ -37,6 +36,8 @@ struct Refused {
 struct Inner {
     links: BTreeMap<Slot, (LinkState, Option<Instant>)>,
     refusals: Vec<Refused>,
+    /// When a refusal of this claim for this reason was logged last.
+    logged: BTreeMap<(String, &'static str), Instant>,
 }
 
 /// Shared by the mesh, which writes it, and by everybody who reports it.
@@ -76,9 +77,11 @@ impl Board {
         !repeated
     }
 
-    /// Somebody was refused. True: say so in the log.
+    /// Somebody was refused. True: say so in the log; for one claim and reason that is said only now and then, wherever
+    /// they come from. `claimed` is a slot of the host list, the operator or empty, so that strangers cannot make this
+    /// grow.
     #[must_use]
-    pub fn refused(&self, from: &str, claimed: &str, reason: &str) -> bool {
+    pub fn refused(&self, from: &str, claimed: &str, reason: &'static str) -> bool {
         let mut inner = self.lock();
         let now = Instant::now();
         inner.refusals.retain(|r| now.duration_since(r.last) < REMEMBERED);
@@ -86,23 +89,20 @@ impl Board {
             inner.refusals.iter().position(|r| r.from == from && r.claimed == claimed && r.reason == reason);
         let mut refused = match known {
             Some(at) => inner.refusals.remove(at),
-            None => Refused {
-                from: from.to_owned(),
-                claimed: claimed.chars().take(128).collect(),
-                reason: reason.to_owned(),
-                last: now,
-                logged: now,
-                count: 0,
-            },
+            None => {
+                Refused { from: from.to_owned(), claimed: claimed.to_owned(), reason, last: now, count: 0 }
+            }
         };
-        let say = refused.count == 0 || now.duration_since(refused.logged) >= LOG_EVERY;
-        if say {
-            refused.logged = now;
-        }
         refused.last = now;
         refused.count += 1;
         inner.refusals.insert(0, refused);
         inner.refusals.truncate(REFUSALS);
+        inner.logged.retain(|_, at| now.duration_since(*at) < LOG_EVERY);
+        let mut say = false;
+        inner.logged.entry((claimed.to_owned(), reason)).or_insert_with(|| {
+            say = true;
+            now
+        });
         say
     }
 
@@ -122,7 +122,7 @@ impl Board {
             .map(|r| cache::Refusal {
                 from: r.from.clone(),
                 claimed: r.claimed.clone(),
-                reason: r.reason.clone(),
+                reason: r.reason.to_owned(),
                 age_s: r.last.elapsed().as_secs(),
                 count: r.count,
             })
@@ -140,7 +140,8 @@ mod tests {
         assert!(board.refused("10.0.0.9", "rauthy-1.rauthy:8000", "WRONG_TOKEN"));
         assert!(!board.refused("10.0.0.9", "rauthy-1.rauthy:8000", "WRONG_TOKEN"));
         for n in 0..50 {
-            assert!(board.refused(&format!("10.0.1.{n}"), "", "MALFORMED"));
+            let said = board.refused(&format!("10.0.1.{n}"), "", "MALFORMED");
+            assert_eq!(said, n == 0, "many addresses do not fill the log");
         }
         let refusals = board.refusals();
         assert_eq!(refusals.len(), REFUSALS);

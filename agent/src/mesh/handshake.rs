@@ -200,8 +200,9 @@ where
     .await
 }
 
-/// The callee's side up to, and with, its verdict. What the caller claimed is written to `claimed` as soon as it is
-/// known, for the report of a refusal; `accept` may refuse the peer once it is proven.
+/// The callee's side up to, and with, its verdict. Whom the caller claims to be is written to `claimed` as soon as
+/// it is known, for the report of a refusal, if that is a slot of the host list or the operator: a stranger does not
+/// choose what is shown; `accept` may refuse the peer once it is proven.
 ///
 /// # Errors
 /// If either side refuses the other, or the stream ends.
@@ -219,7 +220,9 @@ where
     run(tx, async {
         let Kind::Hello(hello) = receive(rx).await? else { return Err(out_of_order()) };
         let caller = identity(hello.from.clone())?;
-        *claimed = printable(&caller.slot);
+        if caller.slot == OPERATOR || me.slots.iter().any(|slot| slot.as_str() == caller.slot) {
+            claimed.clone_from(&caller.slot);
+        }
         let purpose = judge(me, &hello, &caller)?;
         let (callee, nonce) = (me.identity(), nonce()?);
         let transcript =
