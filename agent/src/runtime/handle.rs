@@ -105,6 +105,12 @@ impl Handle {
         self.0.replica.get(cache, key, clock::now)
     }
 
+    /// Whether this node follows a leader but has no seat yet. Costs the consensus task nothing, and is up to 250 ms old.
+    #[must_use]
+    pub fn is_learning(&self) -> bool {
+        self.0.metrics.is_learning()
+    }
+
     /// How this node sees the cluster.
     pub async fn status(&self) -> NodeStatus {
         let (reply, result) = oneshot::channel();

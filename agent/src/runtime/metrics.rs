@@ -40,6 +40,8 @@ pub struct Metrics {
     pub operations: Operations,
     /// What this node is doing.
     pub role: Family<RoleLabel, Gauge>,
+    /// It follows a leader or is one.
+    pub led: Gauge,
     /// Seated, caught up and leased.
     pub ready: Gauge,
     /// Term of the present leadership.
@@ -100,6 +102,7 @@ impl Default for Metrics {
             registry: Registry::default(),
             operations,
             role: Family::default(),
+            led: Gauge::default(),
             ready: Gauge::default(),
             term: Gauge::default(),
             generations: Counter::default(),
@@ -120,6 +123,7 @@ impl Default for Metrics {
             host_epoch: Gauge::default(),
         };
         r.register("role", "What this node is doing; exactly one is 1", all.role.clone());
+        r.register("led", "1: this node follows a leader or is one", all.led.clone());
         r.register("ready", "1: seated, caught up and leased", all.ready.clone());
         r.register("term", "Number of the present leadership", all.term.clone());
         r.register("generations", "Times this node was bound to a generation", all.generations.clone());
@@ -175,12 +179,19 @@ impl Metrics {
         self.links.get_or_create(&PeerLabel { peer: peer.to_owned() }).set(i64::from(up));
     }
 
+    /// Whether this node follows a leader without a seat, as it was observed last: it is being brought up to date.
+    pub(crate) fn is_learning(&self) -> bool {
+        let learner = RoleLabel { role: role_name(Role::Learner) };
+        self.led.get() == 1 && self.role.get_or_create(&learner).get() == 1
+    }
+
     /// Copies what the core and its store know.
     pub(crate) fn observe(&self, status: &Status, entries: usize, bytes: usize) {
         for name in ROLES {
             let now = i64::from(name == role_name(status.role));
             self.role.get_or_create(&RoleLabel { role: name }).set(now);
         }
+        self.led.set(i64::from(status.leader.is_some()));
         self.ready.set(i64::from(status.ready));
         self.term.set(status.term);
         self.commit.set(status.commit);
@@ -197,6 +208,48 @@ impl Metrics {
             if let Some(lag) = member.lag {
                 self.lag.get_or_create(&PeerLabel { peer: member.slot.to_string() }).set(lag);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rauthy_core::{Boot, Incarnation, Slot, Span};
+
+    use super::*;
+
+    #[test]
+    fn only_a_learner_with_a_leader_is_learning() {
+        let metrics = Metrics::default();
+        assert!(!metrics.is_learning(), "nothing is known yet");
+        let me = Incarnation { slot: Slot::new("a:1"), boot: Boot(1) };
+        let table = [
+            (Role::Learner, true, true),
+            (Role::Learner, false, false),
+            (Role::Follower, true, false),
+            (Role::Follower, false, false),
+            (Role::Free, false, false),
+        ];
+        for (role, led, learning) in table {
+            let status = Status {
+                me: me.clone(),
+                role,
+                generation: None,
+                term: 0,
+                leader: led.then(|| me.clone()),
+                commit: 0,
+                applied: 0,
+                ready: false,
+                not_ready: "",
+                lease_left: Span(0),
+                epoch: 0,
+                members: Vec::new(),
+                wipes: 0,
+                elections: 0,
+                log_bytes: 0,
+            };
+            metrics.observe(&status, 0, 0);
+            assert_eq!(metrics.is_learning(), learning, "{role:?}, led: {led}");
         }
     }
 }

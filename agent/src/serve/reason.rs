@@ -28,16 +28,16 @@ impl From<Refusal> for Reason {
     }
 }
 
-impl From<ReadRefusal> for Reason {
-    fn from(refusal: ReadRefusal) -> Self {
+impl Reason {
+    /// Why a read is not answered. A member that is being brought up to date has no lease either, but not for want of a
+    /// quorum.
+    pub(super) fn of_read(refusal: ReadRefusal, learning: impl FnOnce() -> bool) -> Self {
         match refusal {
-            ReadRefusal::NoLease => Self::NoQuorum,
-            ReadRefusal::Syncing => Self::Syncing,
+            ReadRefusal::NoLease if !learning() => Self::NoQuorum,
+            ReadRefusal::NoLease | ReadRefusal::Syncing => Self::Syncing,
         }
     }
-}
 
-impl Reason {
     pub(super) fn outcome(&self) -> Outcome {
         match self {
             Self::NoQuorum => Outcome::NoQuorum,
@@ -57,9 +57,11 @@ impl From<Reason> for Status {
                 "NO_QUORUM",
                 "this node has no quorum: nothing was written or read; try again in a moment".to_owned(),
             ),
-            Reason::Syncing => {
-                (Code::Unavailable, "SYNCING", "this node is catching up; try again in a moment".to_owned())
-            }
+            Reason::Syncing => (
+                Code::Unavailable,
+                "SYNCING",
+                "this member is still copying the data; ask again shortly, or another member".to_owned(),
+            ),
             Reason::Limit => (
                 Code::ResourceExhausted,
                 "LIMIT",
@@ -75,5 +77,17 @@ impl From<Reason> for Status {
         let mut status = Status::new(code, message);
         status.metadata_mut().insert(REASON, MetadataValue::from_static(name));
         status
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_read_without_a_lease_is_told_why() {
+        assert_eq!(Reason::of_read(ReadRefusal::NoLease, || false), Reason::NoQuorum);
+        assert_eq!(Reason::of_read(ReadRefusal::NoLease, || true), Reason::Syncing);
+        assert_eq!(Reason::of_read(ReadRefusal::Syncing, || false), Reason::Syncing);
     }
 }

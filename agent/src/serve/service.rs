@@ -33,7 +33,8 @@ impl Service {
 
     fn read(&self, request: proto::GetRequest) -> Result<proto::GetResponse, Reason> {
         check(limits::check_cache(&request.cache).or_else(|| limits::check_key(&request.key)))?;
-        let found = self.handle.read(&request.cache, &request.key)?;
+        let found = self.handle.read(&request.cache, &request.key);
+        let found = found.map_err(|refusal| Reason::of_read(refusal, || self.handle.is_learning()))?;
         Ok(match found.value {
             Some((value, version)) => proto::GetResponse { value: Some(value), version },
             None => proto::GetResponse { value: None, version: 0 },
