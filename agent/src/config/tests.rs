@@ -162,3 +162,31 @@ fn tls_needs_its_files_together() {
     vars.push(("CACHE_TLS_CLIENT_VALIDATE_DOMAIN", "not a name"));
     assert!(parse("rauthy-0", &vars).is_err());
 }
+
+#[test]
+fn no_token_can_be_printed() {
+    const SECRETS: [&str; 4] = ["0123456789abcdef-secret", "first-token", "second-token", "hunter2"];
+    let clean = |text: &str| {
+        for secret in SECRETS {
+            assert!(!text.contains(secret), "{secret} stands in {text}");
+        }
+    };
+    for changes in [&[][..], &[("CACHE_AUTH_TOKEN", ""), ("CACHE_AUTH_TOKEN_FILE", "/tokens")]] {
+        let config = ok("rauthy-1", changes);
+        clean(&format!("{config:?} {config:#?}"));
+        let tokens = config.token.unwrap();
+        assert!(
+            tokens.all().any(|t| SECRETS.iter().any(|s| t.starts_with(s.as_bytes()))),
+            "there was one to hide"
+        );
+        let me = crate::mesh::Me::new("c".into(), config.slot, [1; 16], Vec::new(), tokens);
+        clean(&format!("{me:?}"));
+    }
+    for short in [
+        &[("CACHE_AUTH_TOKEN", "hunter2")][..],
+        &[("CACHE_AUTH_TOKEN", ""), ("CACHE_AUTH_TOKEN_FILE", "/short")],
+    ] {
+        let error = parse("rauthy-1", short).unwrap_err();
+        clean(&format!("{error} {error:?}"));
+    }
+}
