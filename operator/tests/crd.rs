@@ -62,11 +62,17 @@ fn rules_refuse_what_is_wrong() {
         (long.as_str(), json!({}), "at most 40"),
         ("1rauthy", json!({}), "begin with a letter"),
         ("rauthy", json!({ "cache": { "port": 8081 } }), "8081"),
-        ("rauthy", json!({ "cache": { "invalidateAfter": "soon" } }), "from 2s to 5m"),
-        ("rauthy", json!({ "cache": { "invalidateAfter": "1s" } }), "from 2s to 5m"),
-        ("rauthy", json!({ "cache": { "invalidateAfter": "6m" } }), "from 2s to 5m"),
+        ("rauthy", json!({ "cache": { "invalidateAfter": "soon" } }), "from 3s to 1h"),
+        ("rauthy", json!({ "cache": { "invalidateAfter": "2999ms" } }), "from 3s to 1h"),
+        ("rauthy", json!({ "cache": { "invalidateAfter": "61m" } }), "from 3s to 1h"),
         ("rauthy", json!({ "cache": { "maxMemory": "lots" } }), "such as 128Mi"),
         ("rauthy", json!({ "cache": { "maxMemory": "-1Mi" } }), "such as 128Mi"),
+        ("rauthy", json!({ "cache": { "invalidateAfter": "2h" } }), "from 3s to 1h"),
+        ("rauthy", json!({ "cache": { "maxMemory": "7Mi" } }), "8Mi at least"),
+        ("rauthy", json!({ "cache": { "maxMemory": "8388608" } }), "8Mi at least"),
+        ("rauthy", json!({ "agent": { "logLevel": "off" } }), "agent.logLevel must be"),
+        ("rauthy", json!({ "agent": { "logLevel": "verbose" } }), "agent.logLevel must be"),
+        ("rauthy", json!({ "agent": { "logLevel": "info,a=loud" } }), "agent.logLevel must be"),
     ] {
         let errors = cluster(name, spec.clone()).validate_cel().expect_err(&format!("{name} {spec}"));
         let text: Vec<String> = errors.iter().map(ToString::to_string).collect();
@@ -74,8 +80,13 @@ fn rules_refuse_what_is_wrong() {
     }
     for (name, spec) in [
         ("a".repeat(40).as_str(), json!({})),
-        ("r", json!({ "cache": { "invalidateAfter": "2500ms", "maxMemory": "1Gi", "port": 9000 } })),
-        ("my-rauthy2", json!({ "cache": { "invalidateAfter": "5m" }, "auth": { "tokenSecretName": "x" } })),
+        ("r", json!({ "agent": { "logLevel": "trace" } })),
+        ("r", json!({ "agent": { "logLevel": "info,rauthy_agent::mesh=debug,h2=off" } })),
+        ("r", json!({ "cache": { "invalidateAfter": "3s", "maxMemory": "1Gi", "port": 9000 } })),
+        (
+            "my-rauthy2",
+            json!({ "cache": { "invalidateAfter": "1h", "maxMemory": "8Mi" }, "auth": { "tokenSecretName": "x" } }),
+        ),
     ] {
         cluster(name, spec.clone()).validate_cel().unwrap_or_else(|errors| panic!("{spec}: {errors:?}"));
     }

@@ -164,20 +164,20 @@ pub struct CacheSpec {
         validation = Rule::new("self != 8081").message("cache.port cannot be 8081: the agent's probes and metrics listen there")
     )]
     pub port: i32,
-    /// How long a member that lost the quorum keeps its values before it wipes them: ms, s or m, from 2s to 5m.
+    /// How long a member that lost the quorum keeps its values before it wipes them: ms, s or m, or 1h; from 3s to 1h.
     #[serde(default = "invalidate_after")]
     #[schemars(length(max = 10))]
     #[x_kube(
-        validation = Rule::new("self.matches('^[1-9][0-9]*(ms|s|m)$') && duration(self) >= duration('2s') && duration(self) <= duration('5m')")
-            .message("cache.invalidateAfter must be a time such as 10s, 2500ms or 1m, from 2s to 5m")
+        validation = Rule::new("self.matches('^([1-9][0-9]{0,6}(ms|s|m)|1h)$') && duration(self) >= duration('3s') && duration(self) <= duration('1h')")
+            .message("cache.invalidateAfter must be a time such as 10s, 3500ms or 1m, from 3s to 1h")
     )]
     pub invalidate_after: String,
-    /// Most memory for values, for example 128Mi or 1Gi; at least 8Mi. Writes beyond it are refused.
+    /// Most memory for values, in Mi or Gi, for example 128Mi or 1Gi; at least 8Mi. Writes beyond it are refused.
     #[serde(default = "max_memory")]
     #[schemars(length(max = 20))]
     #[x_kube(
-        validation = Rule::new("self.matches('^[1-9][0-9]*(Ki|Mi|Gi|k|M|G)?$')")
-            .message("cache.maxMemory must be a whole number of bytes with a unit Ki, Mi, Gi, k, M or G, such as 128Mi")
+        validation = Rule::new("self.matches('^(([89]|[1-9][0-9]{1,7})Mi|[1-9][0-9]{0,4}Gi)$')")
+            .message("cache.maxMemory must be a whole number of Mi or Gi, such as 128Mi, and 8Mi at least")
     )]
     pub max_memory: String,
 }
@@ -201,7 +201,7 @@ impl Default for CacheSpec {
 }
 
 /// The agent's container.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct AgentSpec {
     /// Image of the agent. Left out: the operator's default at the time the cluster was created.
@@ -217,6 +217,10 @@ pub struct AgentSpec {
     /// What is logged: error, warn, info, debug, trace, or a filter such as `info,rauthy_agent::mesh=debug`.
     #[serde(default = "log_level")]
     #[schemars(length(min = 1, max = 256))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^((error|warn|info|debug|trace)|[A-Za-z_][A-Za-z0-9_:]*=(off|error|warn|info|debug|trace))(,((error|warn|info|debug|trace)|[A-Za-z_][A-Za-z0-9_:]*=(off|error|warn|info|debug|trace)))*$')")
+            .message("agent.logLevel must be error, warn, info, debug or trace, or a list of those and of target=level such as info,rauthy_agent::mesh=debug")
+    )]
     pub log_level: String,
 }
 

@@ -104,6 +104,9 @@ pub struct MemberStatus {
     /// Peers that it refused lately.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<RefusedPeer>,
+    /// Whether its pod still runs an earlier template; deleting the pod applies the present one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub outdated: bool,
     /// Restarts of the agent's container in this pod.
     #[serde(default)]
     pub restarts: i32,

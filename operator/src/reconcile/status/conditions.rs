@@ -92,6 +92,17 @@ fn progressing(view: &View<'_>) -> Verdict {
         return ("False", "Stopped", "it cannot go on before what Degraded says is put right".to_owned());
     }
     let waiting: Vec<&str> = view.members.iter().filter(|m| !m.ready).map(|m| m.pod.as_str()).collect();
+    let outdated: Vec<&str> = view.members.iter().filter(|m| m.outdated).map(|m| m.pod.as_str()).collect();
+    if waiting.is_empty() && !outdated.is_empty() {
+        let message = format!(
+            "{} of {} pods still run an earlier template ({}); delete them one by one, each when the others are ready, \
+             to apply the present one",
+            outdated.len(),
+            view.size,
+            outdated.join(", ")
+        );
+        return ("True", "PodsOutdated", message);
+    }
     if waiting.is_empty() {
         return ("False", "Complete", "every member serves".to_owned());
     }

@@ -1,29 +1,36 @@
 //! The members one by one: what Kubernetes says of the pod and what the agent says of itself.
 
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
+use kube::ResourceExt;
 use rauthy_proto::cache::{NodeStatus, Role};
 
 use super::Facts;
 use crate::agents::Report;
 use crate::crd::MemberStatus;
 use crate::crd::status::{LastExit, RefusedPeer};
-use crate::names::{AGENT, APP};
+use crate::names::{AGENT, APP, TEMPLATE_HASH};
+use crate::reconcile::validate::belongs;
 
 /// Longest text of an agent or a container in the status, in characters.
 const LONGEST: usize = 500;
 /// Refusals that are older, in seconds, are over.
 const LATELY: u64 = 120;
+/// Refusals of a peer whose configuration is not that of the cluster.
+const MISCONFIGURED: [&str; 3] = ["WRONG_TOKEN", "WRONG_CLUSTER", "WRONG_VERSION"];
 /// Most refused peers for each member.
 const MOST_REFUSED: usize = 5;
 
 pub(super) fn members(facts: &Facts<'_>, size: i32, leader: Option<&NodeStatus>) -> Vec<MemberStatus> {
+    let port = facts.cluster.spec.cache.port;
+    let slots: Vec<String> = (0..size).map(|ordinal| facts.names.slot(ordinal, port)).collect();
+    let template = template(facts);
     (0..size)
         .map(|ordinal| {
             let name = facts.names.pod(ordinal);
             let pod = facts.observed.pods.iter().find(|pod| pod.metadata.name.as_deref() == Some(&name));
             let report = facts.reports.iter().find(|report| report.pod == name);
-            let slot = facts.names.slot(ordinal, facts.cluster.spec.cache.port);
-            member(slot, name, pod, report, leader)
+            let slot = facts.names.slot(ordinal, port);
+            member(slot, name, pod, report, leader, &slots, template)
         })
         .collect()
 }
@@ -34,6 +41,8 @@ fn member(
     pod: Option<&Pod>,
     report: Option<&Report>,
     leader: Option<&NodeStatus>,
+    slots: &[String],
+    template: Option<&String>,
 ) -> MemberStatus {
     let node = report.and_then(|report| report.answer.as_ref().ok());
     let caught_up = leader.is_some_and(|leader| leader.members.iter().any(|m| m.slot == slot && m.caught_up));
@@ -49,12 +58,21 @@ fn member(
         ready,
         message,
         link: short(&link(report)),
-        refused: node.map(refused).unwrap_or_default(),
+        refused: node.map(|node| refused(node, slots)).unwrap_or_default(),
+        outdated: pod.zip(template).is_some_and(|(pod, now)| {
+            pod.annotations().get(TEMPLATE_HASH).is_some_and(|started| started != now)
+        }),
         restarts: agent.map_or(0, |agent| agent.restart_count),
         last_exit,
         slot,
         pod: name,
     }
+}
+
+/// Hash of the template that a new pod would get.
+fn template<'f>(facts: &Facts<'f>) -> Option<&'f String> {
+    let set = facts.observed.statefulset.as_ref().filter(|set| belongs(*set, facts.cluster))?;
+    set.spec.as_ref()?.template.metadata.as_ref()?.annotations.as_ref()?.get(TEMPLATE_HASH)
 }
 
 fn role(role: Role) -> &'static str {
@@ -86,9 +104,14 @@ fn link(report: Option<&Report>) -> String {
     if lost.is_empty() { "Connected".to_owned() } else { format!("Not connected to {}", lost.join(", ")) }
 }
 
-/// Who was refused: without ages, counts and source ports, which change all the time.
-fn refused(node: &NodeStatus) -> Vec<RefusedPeer> {
-    let recent = node.refusals.iter().filter(|refusal| refusal.age_s <= LATELY);
+/// Who was refused: without ages, counts and source ports, which change all the time. Only what a misconfigured member
+/// looks like: anybody who reaches the port can be refused for something else.
+fn refused(node: &NodeStatus, slots: &[String]) -> Vec<RefusedPeer> {
+    let recent = node.refusals.iter().filter(|refusal| {
+        refusal.age_s <= LATELY
+            && MISCONFIGURED.contains(&refusal.reason.as_str())
+            && (refusal.claimed.is_empty() || slots.contains(&refusal.claimed))
+    });
     let mut peers: Vec<RefusedPeer> = recent
         .map(|refusal| RefusedPeer {
             from: refusal

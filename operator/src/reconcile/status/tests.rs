@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{Facts, progressing, status};
 use crate::agents::Report;
 use crate::crd::{Phase, RauthyCluster, RauthyClusterStatus};
-use crate::names::Names;
+use crate::names::{Names, TEMPLATE_HASH};
 use crate::reconcile::apply::Applied;
 use crate::reconcile::dereference::Observed;
 use crate::reconcile::events::notes;
@@ -302,4 +302,66 @@ fn long_words_are_cut_between_characters() {
     scene.node(1).not_ready_reason = "ä".repeat(2000);
     let message = scene.status().members[1].message.clone().unwrap();
     assert_eq!(message.chars().count(), 501);
+}
+
+#[test]
+fn a_wrong_spec_does_not_hide_what_runs() {
+    let mut scene = Scene::led_by(0);
+    scene.go_on();
+    scene.cluster.spec.cache.max_memory = "1Mi".to_owned();
+    let status = scene.status();
+    assert_eq!(condition(&status, "Degraded"), "True/InvalidSpec");
+    assert_eq!(condition(&status, "Available"), "True/QuorumServing");
+    assert_eq!((status.leader.as_deref(), status.phase), (Some("rauthy-0"), Phase::Degraded));
+}
+
+#[test]
+fn strangers_do_not_degrade_a_cluster() {
+    let mut scene = Scene::led_by(0);
+    scene.go_on();
+    for (claimed, reason) in [
+        (slot(7), "WRONG_TOKEN"),
+        ("x".to_owned(), "WRONG_CLUSTER"),
+        (slot(2), "MALFORMED"),
+        (String::new(), "BUSY"),
+    ] {
+        scene.node(0).refusals = vec![Refusal {
+            from: "10.1.2.3:40000".to_owned(),
+            claimed,
+            reason: reason.to_owned(),
+            age_s: 1,
+            count: 1,
+        }];
+        assert_eq!(condition(&scene.status(), "Degraded"), "False/AsExpected", "{reason}");
+        assert_eq!(scene.go_on(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn pods_of_an_earlier_template_are_counted() {
+    let mut scene = Scene::led_by(0);
+    let hashed = |hash: &str| Some([(TEMPLATE_HASH.to_owned(), hash.to_owned())].into());
+    scene.observed.statefulset = Some(
+        serde_json::from_value(json!({
+            "metadata": { "name": "rauthy", "ownerReferences": [{
+                "apiVersion": "rauthy.dev/v1alpha1", "kind": "RauthyCluster", "name": "rauthy", "uid": "uid-1",
+                "controller": true,
+            }] },
+            "spec": { "replicas": 3, "selector": {}, "serviceName": "rauthy", "template": {
+                "metadata": { "annotations": { TEMPLATE_HASH: "new" } },
+            } },
+        }))
+        .unwrap(),
+    );
+    for (ordinal, hash) in ["new", "old", "old"].into_iter().enumerate() {
+        scene.observed.pods[ordinal].metadata.annotations = hashed(hash);
+    }
+    let status = scene.status();
+    let outdated: Vec<_> = status.members.iter().map(|member| member.outdated).collect();
+    assert_eq!(outdated, [false, true, true]);
+    assert_eq!(condition(&status, "Progressing"), "True/PodsOutdated");
+    let message = &status.conditions.iter().find(|c| c.type_ == "Progressing").unwrap().message;
+    assert!(message.starts_with("2 of 3 pods") && message.contains("rauthy-1, rauthy-2"), "{message}");
+    scene.observed.pods.iter_mut().for_each(|pod| pod.metadata.annotations = hashed("new"));
+    assert_eq!(condition(&scene.status(), "Progressing"), "False/Complete");
 }
