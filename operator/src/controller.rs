@@ -11,15 +11,17 @@ use futures::StreamExt;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Error as ControllerError};
 use kube::runtime::reflector::ObjectRef;
-use kube::runtime::{Controller, watcher};
+use kube::runtime::watcher::Event;
+use kube::runtime::{Controller, WatchStreamExt, reflector, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 
 use crate::crd::RauthyCluster;
 use crate::names::{MANAGED_BY, Names};
-use crate::reconcile::{Context, Error, reconcile};
+use crate::reconcile::{Context, Error, LATER, reconcile};
 
 type Guarded = DeserializeGuard<RauthyCluster>;
 
@@ -59,7 +61,13 @@ pub async fn run(context: Arc<Context>, stop: impl Future<Output = ()> + Send + 
     let client = context.client.clone();
     // Only what the operator made, so that its memory does not grow with the cluster.
     let ours = watcher::Config::default().labels(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1));
-    Controller::new(Api::<Guarded>::all(client.clone()), watcher::Config::default())
+    let (clusters, writer) = reflector::store();
+    let mut seen = Seen::default();
+    let changes = watcher(Api::<Guarded>::all(client.clone()), watcher::Config::default())
+        .default_backoff()
+        .reflect(writer)
+        .filter_map(move |event| futures::future::ready(seen.news(event)));
+    Controller::for_stream(changes, clusters)
         .owns(all::<StatefulSet>(&client), ours.clone())
         .owns(all::<Service>(&client), ours.clone())
         .owns(all::<ConfigMap>(&client), ours.clone())
@@ -87,6 +95,44 @@ pub async fn run(context: Arc<Context>, stop: impl Future<Output = ()> + Send + 
         .await;
 }
 
+/// What was last seen of each cluster but its status, which the operator itself writes.
+#[derive(Default)]
+struct Seen {
+    clusters: HashMap<(Option<String>, Option<String>), u64>,
+    hasher: RandomState,
+}
+
+impl Seen {
+    /// The cluster that an event is about, if it is a reason for a round. A deletion always is: kube's own filters
+    /// would lose it, for it changes no generation.
+    fn news<K: Resource>(
+        &mut self,
+        event: Result<Event<K>, watcher::Error>,
+    ) -> Option<Result<K, watcher::Error>> {
+        let key = |meta: &ObjectMeta| (meta.namespace.clone(), meta.name.clone());
+        match event {
+            Err(error) => Some(Err(error)),
+            Ok(Event::Init) => {
+                // Everything comes anew.
+                self.clusters.clear();
+                None
+            }
+            Ok(Event::InitDone) => None,
+            Ok(Event::Delete(cluster)) => {
+                self.clusters.remove(&key(cluster.meta()));
+                Some(Ok(cluster))
+            }
+            Ok(Event::Apply(cluster) | Event::InitApply(cluster)) => {
+                let meta = cluster.meta();
+                let deleted = meta.deletion_timestamp.is_some();
+                let now = (&meta.uid, meta.generation, &meta.labels, &meta.annotations, deleted);
+                let now = self.hasher.hash_one(now);
+                (self.clusters.insert(key(meta), now) != Some(now)).then_some(Ok(cluster))
+            }
+        }
+    }
+}
+
 fn all<K: Resource<DynamicType = ()>>(client: &Client) -> Api<K> {
     Api::all(client.clone())
 }
@@ -98,6 +144,12 @@ fn cluster_of_pod(pod: Pod) -> Option<ObjectRef<Guarded>> {
 
 fn failed(cluster: Arc<Guarded>, error: &Error, context: Arc<Context>) -> Action {
     let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
+    if let Error::Invalid(_) = error {
+        // Nothing failed: the status says what a person has to do, and has to stay true about what runs.
+        tracing::debug!(%namespace, cluster = %name, %error, "a cluster is invalid");
+        context.backoff.succeeded(&namespace, &name);
+        return Action::requeue(LATER);
+    }
     let delay = context.backoff.failed(&namespace, &name);
     tracing::warn!(%namespace, cluster = %name, %error, retry_in_s = delay.as_secs_f32(), "a round failed");
     Action::requeue(delay)
@@ -106,6 +158,29 @@ fn failed(cluster: Arc<Guarded>, error: &Error, context: Arc<Context>) -> Action
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_operators_own_writes_are_no_news_and_a_deletion_is() {
+        let cluster = |generation: i64, leader: &str| -> RauthyCluster {
+            serde_json::from_value(serde_json::json!({
+                "apiVersion": "rauthy.dev/v1alpha1", "kind": "RauthyCluster", "spec": {},
+                "metadata": { "name": "rauthy", "namespace": "idm", "uid": "uid-1", "generation": generation },
+                "status": { "leader": leader },
+            }))
+            .unwrap()
+        };
+        let mut seen = Seen::default();
+        let mut news = |event| seen.news(Ok(event)).is_some();
+        assert!(news(Event::InitApply(cluster(1, "a"))));
+        assert!(!news(Event::InitDone) && !news(Event::Apply(cluster(1, "b"))), "a status");
+        assert!(news(Event::Apply(cluster(2, "b"))), "a spec");
+        let mut labelled = cluster(2, "b");
+        labelled.labels_mut().insert("team".to_owned(), "idm".to_owned());
+        assert!(news(Event::Apply(labelled)), "a label");
+        assert!(news(Event::Delete(cluster(2, "b"))), "a deletion");
+        assert!(news(Event::Apply(cluster(2, "b"))), "created again");
+        assert!(!news(Event::Init) && news(Event::InitApply(cluster(2, "b"))), "the watch began again");
+    }
 
     #[test]
     fn each_cluster_backs_off_by_itself() {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, Parser, Subcommand};
@@ -16,6 +17,9 @@ use rauthy_operator::reconcile::validate::Environment;
 use rauthy_operator::{controller, crd, render};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+
+/// Longest wait for the CustomResourceDefinition; it is only looked at to warn.
+const CHECK: Duration = Duration::from_secs(10);
 
 /// Runs RauthyClusters on Kubernetes.
 #[derive(Parser)]
@@ -108,7 +112,6 @@ async fn run(arguments: Run) -> anyhow::Result<()> {
         "no Kubernetes to talk to: run it in a pod with a service account, or set KUBECONFIG to a file with a current \
          context",
     )?;
-    check_definition(&client).await;
     let context = Arc::new(Context {
         client: client.clone(),
         environment: Environment {
@@ -120,6 +123,9 @@ async fn run(arguments: Run) -> anyhow::Result<()> {
     });
     let readiness = Arc::new(Readiness::default());
     let probes = tokio::spawn(probes::serve(arguments.probes, readiness.clone(), context.clone()));
+    if tokio::time::timeout(CHECK, check_definition(&client)).await.is_err() {
+        tracing::warn!("the API server does not answer; the CustomResourceDefinition was not checked");
+    }
     let act = async {
         if !arguments.leader_election {
             readiness.set(true);

@@ -5,6 +5,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rauthy_operator::leader::Election;
 use rauthy_operator::probes::Readiness;
@@ -55,4 +56,18 @@ async fn a_failing_server_is_an_error_and_not_a_lost_election() {
     let api = Api::default();
     api.refuse(Some(("/leases", 500)));
     assert!(candidate(&api, "first").step().await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_hangs_while_a_lease_is_sought_is_asked_again() {
+    let api = Api::default();
+    api.hang();
+    let mut candidate = candidate(&api, "first");
+    let seeking = tokio::time::timeout(Duration::from_secs(60), candidate.win());
+    let (won, ()) = tokio::join!(seeking, async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        api.answer_again();
+    });
+    assert!(won.is_ok(), "it still waits for the answer that never comes");
+    assert_eq!(holder(&api), "first");
 }

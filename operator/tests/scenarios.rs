@@ -8,6 +8,7 @@ mod support;
 use std::time::Duration;
 
 use kube::runtime::controller::Action;
+use rauthy_operator::reconcile::events::{Note, Publisher};
 use serde_json::{Value, json};
 use support::{Api, CA, HOSTS, Operator, PDB, PODS, STATEFULSET, TLS, TOKEN};
 
@@ -363,4 +364,29 @@ async fn an_edited_host_list_is_drift() {
         assert_eq!(api.get(HOSTS).unwrap()["data"], whole[HOSTS]["data"], "{size} hosts, epoch {epoch}");
         assert_eq!(api.get(STATEFULSET), Some(whole[STATEFULSET].clone()));
     }
+}
+
+#[tokio::test]
+async fn one_event_for_many_refusals() {
+    let api = Api::with(json!({}));
+    let publisher = Publisher::new(api.client(), "test".to_owned());
+    let refused = |who: &str, reason: &str| Note {
+        warning: true,
+        reason: "PeerRefused",
+        text: format!("rauthy-0 refuses {who}: {reason}"),
+    };
+    let about = kube::Resource::object_ref(&api.cluster(), &());
+    for n in 0..20 {
+        publisher.publish(&about, vec![refused(&format!("10.0.0.{n}"), "WRONG_TOKEN")]).await;
+    }
+    publisher.publish(&about, vec![refused("10.0.0.1", "WRONG_CLUSTER")]).await;
+    assert_eq!(api.events().len(), 2, "{:?}", api.events());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_server_that_hangs_ends_the_round() {
+    let api = Api::with(json!({}));
+    api.hang();
+    let error = Operator::start(&api).round().await.unwrap_err().to_string();
+    assert!(error.contains("within 60 s"), "{error}");
 }

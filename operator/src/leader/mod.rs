@@ -19,6 +19,8 @@ use crate::probes::Readiness;
 pub const LEASE: Duration = Duration::from_secs(15);
 /// A holder that could not renew for this long stops acting, well before the others take over.
 const RENEW: Duration = Duration::from_secs(10);
+/// Longest that one look may take, shorter than [`RENEW`], so that one request that hangs does not cost the Lease.
+const STEP: Duration = Duration::from_secs(4);
 /// Between two looks.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -42,12 +44,13 @@ impl Election {
     /// Returns when this candidate holds the Lease.
     pub async fn win(&mut self) {
         loop {
-            match self.step().await {
-                Ok(true) => return,
-                Ok(false) => {}
-                Err(error) => {
+            match tokio::time::timeout(STEP, self.step()).await {
+                Ok(Ok(true)) => return,
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => {
                     tracing::warn!(%error, lease = %self.name, "the lease cannot be read or written")
                 }
+                Err(_) => self.hung(),
             }
             tokio::time::sleep(RETRY).await;
         }
@@ -59,7 +62,7 @@ impl Election {
         loop {
             tokio::time::sleep(RETRY).await;
             // A request that hangs must not outlive the Lease.
-            let left = RENEW.saturating_sub(renewed.elapsed());
+            let left = RENEW.saturating_sub(renewed.elapsed()).min(STEP);
             let asked = Instant::now();
             match tokio::time::timeout(left, self.step()).await {
                 Ok(Ok(true)) => renewed = asked,
@@ -68,13 +71,18 @@ impl Election {
                     return;
                 }
                 Ok(Err(error)) => tracing::warn!(%error, lease = %self.name, "the lease cannot be renewed"),
-                Err(_) => {}
+                Err(_) => self.hung(),
             }
             if renewed.elapsed() >= RENEW {
                 tracing::error!(lease = %self.name, "the lease was not renewed in time");
                 return;
             }
         }
+    }
+
+    fn hung(&self) {
+        self.readiness.set(false);
+        tracing::warn!(lease = %self.name, "the API server does not answer about the lease");
     }
 
     /// Gives the Lease back, so that another replica need not wait for its end.

@@ -1,6 +1,7 @@
 //! What a person would want to know when it happens, as Kubernetes events. [`notes`] is pure; [`Publisher`] writes.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -15,10 +16,14 @@ use super::apply::Applied;
 use crate::crd::{MemberStatus, RauthyCluster, RauthyClusterStatus};
 use crate::names::MANAGER;
 
+const PEER_REFUSED: &str = "PeerRefused";
 /// Longest note that the API server takes, in bytes.
 const LONGEST: usize = 1000;
 /// The same words about the same object are not repeated within this time.
 const QUIET: Duration = Duration::from_secs(60);
+/// A member's refusals for one reason are not reported again within this time, whoever it refuses: strangers must not
+/// be able to write events.
+const QUIET_REFUSALS: Duration = Duration::from_secs(3600);
 
 /// Something worth an event.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -151,7 +156,7 @@ fn failures(before: Option<&MemberStatus>, member: &MemberStatus, notes: &mut Ve
             "" => refused.from.clone(),
             claimed => format!("{claimed} at {}", refused.from),
         };
-        notes.push(warning("PeerRefused", format!("{} refuses {who}: {}", member.pod, refused.reason)));
+        notes.push(warning(PEER_REFUSED, format!("{} refuses {who}: {}", member.pod, refused.reason)));
     }
 }
 
@@ -159,6 +164,7 @@ fn failures(before: Option<&MemberStatus>, member: &MemberStatus, notes: &mut Ve
 pub struct Publisher {
     client: Client,
     instance: String,
+    /// Until when what was said about which object is not said again.
     recent: Mutex<HashMap<(String, Note), Instant>>,
 }
 
@@ -217,7 +223,22 @@ impl Publisher {
     fn is_new(&self, about: &ObjectReference, note: &Note) -> bool {
         let now = Instant::now();
         let mut recent = self.recent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        recent.retain(|_, at| now.duration_since(*at) < QUIET);
-        recent.insert((about.uid.clone().unwrap_or_default(), note.clone()), now).is_none()
+        recent.retain(|_, until| now < *until);
+        let mut note = note.clone();
+        let mut quiet = QUIET;
+        if note.reason == PEER_REFUSED
+            && let (Some((member, _)), Some((_, reason))) =
+                (note.text.split_once(' '), note.text.rsplit_once(": "))
+        {
+            note.text = format!("{member}: {reason}");
+            quiet = QUIET_REFUSALS;
+        }
+        match recent.entry((about.uid.clone().unwrap_or_default(), note)) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(free) => {
+                free.insert(now + quiet);
+                true
+            }
+        }
     }
 }

@@ -26,14 +26,16 @@ use self::dereference::Observed;
 use self::events::{Note, Publisher};
 use self::validate::{Environment, Invalid, Validated};
 use crate::agents::{self, Access, Report};
-use crate::crd::{RauthyCluster, RauthyClusterStatus};
+use crate::crd::{RauthyCluster, RauthyClusterStatus, TlsMode};
 use crate::metrics::Metrics;
 use crate::names::{MANAGER, Names};
 
 /// Next look while something is still to come: the leader in the status is at most this old.
 const SOON: Duration = Duration::from_secs(5);
-/// Next look when all is well.
-const LATER: Duration = Duration::from_secs(15);
+/// Next look when all is well, or when only a person can go on.
+pub const LATER: Duration = Duration::from_secs(15);
+/// Longest that a round may take: requests to the API server have no time limit of their own.
+const ROUND: Duration = Duration::from_secs(60);
 
 /// Why a round ended early. The next one goes on.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +55,9 @@ pub enum Error {
     /// The status cannot be written.
     #[error("the status cannot be written: {}", apply::explain(.0))]
     Status(#[source] kube::Error),
+    /// The API server took too long.
+    #[error("the round was not done within {} s; does the API server answer?", ROUND.as_secs())]
+    Timeout,
 }
 
 /// What every round needs.
@@ -80,7 +85,8 @@ pub async fn reconcile(
     let cluster = match &guarded.0 {
         Ok(cluster) => cluster,
         Err(invalid) => {
-            unreadable(&guarded, invalid, &context).await;
+            let reporting = unreadable(&guarded, invalid, &context);
+            tokio::time::timeout(ROUND, reporting).await.map_err(|_| Error::Timeout)?;
             return Ok(Action::await_change());
         }
     };
@@ -88,7 +94,8 @@ pub async fn reconcile(
         return Ok(Action::await_change());
     }
     let begun = Instant::now();
-    let result = round(cluster, &context).await;
+    let round = tokio::time::timeout(ROUND, round(cluster, &context));
+    let result = round.await.unwrap_or(Err(Error::Timeout));
     context.metrics.reconciled(result.is_ok(), begun.elapsed());
     if result.is_ok() {
         context.backoff.succeeded(&cluster.namespace().unwrap_or_default(), &cluster.name_any());
@@ -108,10 +115,8 @@ async fn round(cluster: &RauthyCluster, context: &Context) -> Result<Action, Err
         },
         _ => (Applied::default(), None),
     };
-    let reports = match &validated {
-        Ok(validated) => ask(validated, &observed).await,
-        Err(_) => Vec::new(),
-    };
+    // Also when the spec is wrong: what runs goes on to run, and the status says so.
+    let reports = ask(cluster, &names, &observed).await;
     let lasting = failure.as_ref().and_then(lasting);
     let facts = status::Facts {
         cluster,
@@ -144,13 +149,14 @@ async fn make(validated: &Validated, observed: &Observed, context: &Context) -> 
     Ok(apply::apply(&context.client, &validated.names.namespace, desired, observed).await?)
 }
 
-async fn ask(validated: &Validated, observed: &Observed) -> Vec<Report> {
-    let Some(token) = validated.token.clone() else { return Vec::new() };
-    let tls = if validated.tls() { observed.tls.clone() } else { None };
-    if validated.tls() && tls.is_none() {
+async fn ask(cluster: &RauthyCluster, names: &Names, observed: &Observed) -> Vec<Report> {
+    let Some(token) = validate::usable_token(cluster, names, observed) else { return Vec::new() };
+    let encrypted = cluster.spec.tls.mode == TlsMode::Managed;
+    let tls = observed.tls.clone().filter(|secret| encrypted && validate::belongs(secret, cluster));
+    if encrypted && tls.is_none() {
         return Vec::new();
     }
-    let access = Access { names: validated.names.clone(), port: validated.spec.cache.port, token, tls };
+    let access = Access { names: names.clone(), port: cluster.spec.cache.port, token, tls };
     agents::ask(&access, &observed.pods).await
 }
 

@@ -297,6 +297,13 @@ fn agent_image(spec: &RauthyClusterSpec, observed: &Observed, environment: &Envi
     spec.agent.image.clone().or_else(in_use).or_else(|| environment.agent_image.clone())
 }
 
+/// The token by which the agents that run can be asked, whatever else may be wrong with the cluster.
+#[must_use]
+pub fn usable_token(cluster: &RauthyCluster, names: &Names, observed: &Observed) -> Option<SecretString> {
+    let secret = observed.token.as_ref()?;
+    (token_secret(cluster, names) != names.token() || belongs(secret, cluster)).then(|| token(secret))?
+}
+
 fn token(secret: &Secret) -> Option<SecretString> {
     let bytes = &secret.data.as_ref()?.get(TOKEN_KEY)?.0;
     let text = std::str::from_utf8(bytes).ok()?.trim_end_matches('\n');

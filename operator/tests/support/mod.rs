@@ -32,6 +32,8 @@ struct State {
     failure: u16,
     /// Writes to paths that contain this get that answer.
     refused: Option<(&'static str, u16)>,
+    /// Whether requests get no answer.
+    hangs: bool,
 }
 
 /// The server.
@@ -140,6 +142,16 @@ impl Api {
         self.0.lock().unwrap().refused = refused;
     }
 
+    /// Answers nothing from now on.
+    pub fn hang(&self) {
+        self.0.lock().unwrap().hangs = true;
+    }
+
+    /// Answers requests that come from now on.
+    pub fn answer_again(&self) {
+        self.0.lock().unwrap().hangs = false;
+    }
+
     pub fn client(&self) -> Client {
         let api = self.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
@@ -147,6 +159,9 @@ impl Api {
             async move {
                 let (head, body) = request.into_parts();
                 let body = body.collect_bytes().await.unwrap();
+                if api.0.lock().unwrap().hangs {
+                    std::future::pending::<()>().await;
+                }
                 let (code, value) = api.answer(&head.method, head.uri.path(), &body);
                 let answer =
                     Response::builder().status(code).body(Body::from(value.to_string().into_bytes()));
