@@ -142,7 +142,8 @@ fn cluster_of_pod(pod: Pod) -> Option<ObjectRef<Guarded>> {
     Some(ObjectRef::new(name).within(&pod.namespace()?))
 }
 
-fn failed(cluster: Arc<Guarded>, error: &Error, context: Arc<Context>) -> Action {
+/// When to look again after a round that ended early.
+pub fn failed(cluster: Arc<Guarded>, error: &Error, context: Arc<Context>) -> Action {
     let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
     if let Error::Invalid(_) = error {
         // Nothing failed: the status says what a person has to do, and has to stay true about what runs.

@@ -390,3 +390,25 @@ async fn an_api_server_that_hangs_ends_the_round() {
     let error = Operator::start(&api).round().await.unwrap_err().to_string();
     assert!(error.contains("within 60 s"), "{error}");
 }
+
+#[tokio::test]
+async fn the_agents_of_an_invalid_cluster_are_still_asked() {
+    let api = Api::with(json!({}));
+    let operator = Operator::start(&api);
+    operator.settle().await;
+    let mut pod = pod_of(&api, 0);
+    // Nobody listens there, which is an answer of its own.
+    pod["status"] = json!({ "podIP": "127.0.0.1" });
+    api.put(&format!("{PODS}/rauthy-0"), pod);
+    api.edit(|spec| {
+        spec["cache"]["port"] = json!(1);
+        spec["agent"] = json!({ "resources": { "limits": { "memory": "64Mi" } } });
+    });
+    for _ in 0..12 {
+        let error = operator.round().await.unwrap_err();
+        assert_eq!(operator.after(&error), Action::requeue(Duration::from_secs(15)), "{error}");
+    }
+    assert_eq!(api.condition("Degraded").1, "InvalidSpec");
+    let link = api.cluster().status.unwrap().members[0].link.clone();
+    assert!(link.contains("No answer to the operator: no connection"), "{link}");
+}

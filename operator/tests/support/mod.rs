@@ -12,7 +12,7 @@ use kube::Client;
 use kube::client::Body;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
-use rauthy_operator::controller::Backoff;
+use rauthy_operator::controller::{Backoff, failed};
 use rauthy_operator::crd::RauthyCluster;
 use rauthy_operator::metrics::Metrics;
 use rauthy_operator::reconcile::events::Publisher;
@@ -302,6 +302,11 @@ impl Operator {
     /// One round with the cluster as it is on the server.
     pub async fn round(&self) -> Result<Action, Error> {
         reconcile(Arc::new(DeserializeGuard(Ok(self.api.cluster()))), self.context.clone()).await
+    }
+
+    /// What follows on a round that ended early.
+    pub fn after(&self, error: &Error) -> Action {
+        failed(Arc::new(DeserializeGuard(Ok(self.api.cluster()))), error, self.context.clone())
     }
 
     /// Rounds until one writes nothing.
