@@ -58,8 +58,8 @@ impl Handle {
         Self(Arc::new(Shared { proposals, commands, replica, metrics, view, patience, stopping }))
     }
 
-    /// Writes. Where there is no leader the request is offered again for the length of a lease (that is safe: it was
-    /// never appended), so that a planned hand-over is not seen by clients.
+    /// Writes. Where there is no leader the request is offered again for a part of a lease (that is safe: it was never
+    /// appended), so that a planned hand-over is not seen by clients.
     ///
     /// # Errors
     /// [`Refusal::NoQuorum`] and [`Refusal::Limit`]: it was never appended. [`Refusal::UnknownOutcome`]: it may or

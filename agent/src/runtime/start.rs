@@ -128,7 +128,8 @@ pub async fn start(config: Config) -> Result<(Handle, Running), StartError> {
         tokio::spawn(reload::host_list(path, config.hosts.clone(), stop.clone()));
     }
 
-    let patience = Duration::from_micros(config.settings.lease.0);
+    // A hand-over takes milliseconds. Longer, and a member that lost its quorum would be late to say so.
+    let patience = Duration::from_micros(config.settings.lease.0 * 2 / 5);
     let node = Node::new(config.settings, config.hosts, seed, clock::now());
     let view = View { cluster: config.cluster_name, slot: config.slot, started: Instant::now(), board, tls };
     let handle = Handle::new(proposals_tx, commands_tx, node.replica(), metrics.clone(), view, patience);
