@@ -1,55 +1,56 @@
 //! The deterministic state machine: named caches of keys and values, in shards.
 //!
 //! ```text
-//! Store ─ shard 0 … 15 ─ { applied index, (cache, key) → { value, version, expires_at }, (expires_at, …) order }
+//! Store ─ shard 0 … 15 ─ { applied index
+//!       │                  cache ─▶ { key ─▶ Value (version, end), by end, by version where evicted, limits }
+//!       │                  session ─▶ { floor, seq ─▶ result } }
+//!       ├ applied index, totals, usage of each cache      (derived)
+//!       └ feed: what the last entries changed
 //! ```
 //!
 //! A key always lives in the same shard, on every node. What the log says is applied shard by shard; replicas that
-//! applied the same index hold the same bytes, which [`Store::digest`] compares. The locks are for readers on other
-//! threads: only the consensus task writes.
+//! applied the same index hold the same bytes, which [`Store::digest`] compares. What concerns no single key (sessions,
+//! limits, clearing a cache) every shard does for itself, so that a shard is whole by itself and can be copied while
+//! others go on (rule 11). The locks are for readers on other threads: only the consensus task writes.
 
+mod cache;
+mod dedup;
+mod feed;
 mod hash;
+mod record;
 mod shard;
 #[cfg(test)]
 mod tests;
+mod value;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 
-use crate::log::{Entry, Payload};
+use crate::log::{Entry, Op, Payload, Tag};
+use crate::request::{Done, Effect, Limits};
+use crate::testing::{Mutant, Testing};
 use crate::types::{Index, LogTime};
-pub(crate) use shard::Copied;
-use shard::Shard;
+use dedup::Admission;
+pub use feed::{Change, Changed, Gap, Removal};
+use feed::Feed;
+pub(crate) use record::Copied;
+pub use record::{Ended, Record};
+use shard::{Applied, Shard, Size};
+pub use value::Value;
 
 /// Number of shards; the same on every node, since a snapshot is made of them.
 pub const SHARDS: u32 = 16;
 
-/// One value as a snapshot carries it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Record {
-    /// Its cache.
-    pub cache: Arc<str>,
-    /// Its key.
-    pub key: Bytes,
-    /// Itself.
-    pub value: Bytes,
-    /// Index of the entry that wrote it.
-    pub version: Index,
-    /// When it ends.
-    pub expires_at: Option<LogTime>,
-}
-
-/// A value in the store.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Value {
-    /// The bytes.
-    pub value: Bytes,
-    /// Index of the entry that wrote it.
-    pub version: Index,
-    /// When it ends.
-    pub expires_at: Option<LogTime>,
+/// What a cache holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Values, ended ones included until they are removed.
+    pub entries: u64,
+    /// Bytes of keys and values, with a fixed part for each.
+    pub bytes: u64,
 }
 
 /// The shards.
@@ -59,20 +60,42 @@ pub struct Store {
     applied: AtomicU64,
     entries: AtomicUsize,
     bytes: AtomicUsize,
+    dedup: AtomicUsize,
+    /// The caches that hold something.
+    usage: RwLock<BTreeMap<Arc<str>, Usage>>,
+    feed: Feed,
+    testing: Testing,
 }
 
 impl Default for Store {
     fn default() -> Self {
+        Self::new(Testing::default())
+    }
+}
+
+impl Store {
+    /// An empty store.
+    #[must_use]
+    pub fn new(testing: Testing) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
             applied: AtomicU64::new(0),
             entries: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
+            dedup: AtomicUsize::new(0),
+            usage: RwLock::default(),
+            feed: Feed::default(),
+            testing,
         }
     }
-}
 
-impl Store {
+    /// What a value is charged with, in bytes: its key, itself, and what holds them.
+    #[must_use]
+    pub(crate) const fn cost(key: usize, value: usize) -> usize {
+        const FIXED: usize = 120;
+        FIXED + key + value
+    }
+
     fn read(&self, shard: u32) -> RwLockReadGuard<'_, Shard> {
         // A shard is never left half changed: a panic elsewhere does not make it wrong.
         self.shards[(shard % SHARDS) as usize].read().unwrap_or_else(PoisonError::into_inner)
@@ -94,93 +117,339 @@ impl Store {
         self.entries.load(Ordering::Relaxed)
     }
 
-    /// Bytes of caches' names, keys and values, with a fixed part for each value.
+    /// Bytes of keys and values, with a fixed part for each value.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }
 
+    /// Bytes of sessions and the results that they remember, over all shards.
+    #[must_use]
+    pub fn dedup_bytes(&self) -> usize {
+        self.dedup.load(Ordering::Relaxed)
+    }
+
     /// The value of a key, ended or not.
     #[must_use]
     pub fn get(&self, cache: &str, key: &[u8]) -> Option<Value> {
-        self.read(hash::shard_of(cache, key)).get(cache, key).cloned()
+        self.look_up(cache, key).0
     }
 
-    /// Applies an entry; says whether the key was there before.
-    pub(crate) fn apply(&self, entry: &Entry) -> bool {
-        let existed = match &entry.payload {
-            Payload::Noop | Payload::Configuration(_) => false,
-            Payload::Put { cache, key, .. }
-            | Payload::Delete { cache, key }
-            | Payload::Expire { cache, key, .. } => {
-                let mut shard = self.write(hash::shard_of(cache, key));
-                let before = shard.size();
-                let existed = shard.apply(entry);
-                self.resize(before, shard.size());
-                existed
-            }
-        };
-        self.applied.store(entry.index, Ordering::Release);
-        existed
+    /// The value of a key, ended or not, and a position that is no older than what was seen.
+    pub(crate) fn look_up(&self, cache: &str, key: &[u8]) -> (Option<Value>, Index) {
+        // The shard may hold an entry already that is not applied everywhere yet.
+        let applied = self.applied();
+        let shard = self.read(hash::shard_of(cache, key));
+        (shard.get(cache, key).cloned(), applied.max(shard.applied()))
     }
 
-    fn resize(&self, before: (usize, usize), after: (usize, usize)) {
-        let change = |total: &AtomicUsize, before: usize, after: usize| {
-            total.fetch_add(after, Ordering::Relaxed);
-            total.fetch_sub(before, Ordering::Relaxed);
-        };
-        change(&self.entries, before.0, after.0);
-        change(&self.bytes, before.1, after.1);
-    }
-
-    /// Values that have ended at `now`, oldest first, at most `limit`.
+    /// What a cache was declared to hold.
     #[must_use]
-    pub(crate) fn ended(&self, now: LogTime, limit: usize) -> Vec<Record> {
-        let mut out = Vec::new();
-        for shard in 0..SHARDS {
-            self.read(shard).ended(now, limit - out.len(), &mut out);
-            if out.len() >= limit {
-                break;
+    pub fn limits(&self, cache: &str) -> Option<Limits> {
+        self.read(0).cache(cache)?.limits().copied() // as in every shard
+    }
+
+    /// What a cache holds.
+    #[must_use]
+    pub fn usage(&self, cache: &str) -> Usage {
+        let usage = self.usage.read().unwrap_or_else(PoisonError::into_inner);
+        usage.get(cache).copied().unwrap_or_default()
+    }
+
+    /// Every cache that holds something or is declared, in the order of their names.
+    #[must_use]
+    pub fn caches(&self) -> Vec<(Arc<str>, Usage, Option<Limits>)> {
+        let usage = self.usage.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut all: BTreeMap<_, _> =
+            usage.into_iter().map(|(cache, usage)| (cache, (usage, None))).collect();
+        for (cache, held) in self.read(0).caches() {
+            if let Some(limits) = held.limits() {
+                all.entry(cache.clone()).or_default().1 = Some(*limits);
             }
         }
-        out
+        all.into_iter().map(|(cache, (usage, limits))| (cache, usage, limits)).collect()
     }
 
-    /// Copies a shard in one piece, with the index it has applied (rule 11): whatever touches it later has a higher
-    /// one. `floor` is what all shards have applied at least.
+    /// Open sessions with the greatest floor that any shard has seen, in the order of their numbers.
+    #[must_use]
+    pub(crate) fn sessions(&self) -> Vec<(Index, u64)> {
+        let mut all = BTreeMap::new();
+        for shard in 0..SHARDS {
+            for (session, floor) in self.read(shard).sessions.floors() {
+                let highest = all.entry(session).or_insert(floor);
+                *highest = floor.max(*highest);
+            }
+        }
+        all.into_iter().collect()
+    }
+
+    /// What became of a request for this key; without one, of a request that every shard carried out for itself.
+    #[must_use]
+    pub(crate) fn recorded(&self, key: Option<(&str, &[u8])>, session: Index, seq: u64) -> Option<Done> {
+        if self.testing.lacks(Mutant::NoDedup) {
+            return None;
+        }
+        let recorded = |shard| self.read(shard).sessions.recorded(session, seq).cloned();
+        let Some((cache, key)) = key else {
+            return (0..SHARDS).map(recorded).collect::<Option<Vec<_>>>()?.into_iter().reduce(both);
+        };
+        recorded(self.results_of(hash::shard_of(cache, key), session, seq))
+    }
+
+    /// The shard that remembers the result of a request: its key's.
+    fn results_of(&self, shard: u32, session: Index, seq: u64) -> u32 {
+        if self.testing.lacks(Mutant::DedupApart) {
+            (session.wrapping_add(seq) % u64::from(SHARDS)) as u32
+        } else {
+            shard
+        }
+    }
+
+    /// Applies an entry; says what it did.
+    pub(crate) fn apply(&self, entry: &Entry) -> Done {
+        let nothing = || (Done { version: entry.index, effect: Effect::Nothing }, None);
+        let (done, change) = match &entry.payload {
+            _ if self.testing.no_store() => {
+                self.applied.store(entry.index, Ordering::Release);
+                return nothing().0;
+            }
+            Payload::Noop | Payload::Configuration(_) => nothing(),
+            Payload::Remove { cache, key, .. } => self.apply_to_key(entry, cache, key, None),
+            Payload::EndSession { .. } => self.apply_to_all(entry, None, None),
+            Payload::Write { tag, op } => match op {
+                Op::Put { cache, key, .. }
+                | Op::Delete { cache, key }
+                | Op::Take { cache, key }
+                | Op::Increment { cache, key, .. } => self.apply_to_key(entry, cache, key, *tag),
+                Op::Clear { cache } | Op::Declare { cache, .. } => self.apply_to_all(entry, Some(cache), *tag),
+                Op::OpenSession => self.apply_to_all(entry, None, *tag),
+            },
+        };
+        self.applied.store(entry.index, Ordering::Release);
+        self.feed.push(entry.index, change);
+        done
+    }
+
+    fn apply_to_key(&self, entry: &Entry, cache: &Arc<str>, key: &[u8], tag: Option<Tag>) -> Answer {
+        let home = hash::shard_of(cache, key);
+        let results = tag.map_or(home, |tag| self.results_of(home, tag.session, tag.seq));
+        let applied = if results == home {
+            self.change(home, Some(cache), |shard| self.apply_in(shard, entry, tag))
+        } else {
+            self.apply_apart(entry, cache, (home, results), tag)
+        };
+        let (done, change) = applied.unwrap_or_else(|| (unknown(entry), None));
+        (done, change.map(|change| (cache.clone(), change)))
+    }
+
+    /// The mutant: results live in another shard than the key's.
+    fn apply_apart(
+        &self,
+        entry: &Entry,
+        cache: &Arc<str>,
+        (home, results): (u32, u32),
+        tag: Option<Tag>,
+    ) -> Option<(Done, Option<Changed>)> {
+        let admission = self.change(results, None, |shard| shard.admit(tag, true));
+        if admission != Admission::New {
+            return Some((refused(entry, admission), None));
+        }
+        let applied = self.change(home, Some(cache), |shard| self.apply_in(shard, entry, None))?;
+        self.change(results, None, |shard| shard.record(tag, &applied.0));
+        Some(applied)
+    }
+
+    fn apply_to_all(&self, entry: &Entry, cache: Option<&Arc<str>>, tag: Option<Tag>) -> Answer {
+        let (mut all, mut changed) = (None, None);
+        for shard in 0..SHARDS {
+            let applied = self.change(shard, cache, |shard| self.apply_in(shard, entry, tag));
+            let Some((done, change)) = applied else { continue };
+            all = Some(match all {
+                None => done,
+                Some(all) => both(all, done),
+            });
+            changed = changed.or(change);
+        }
+        (all.unwrap_or_else(|| unknown(entry)), cache.cloned().zip(changed))
+    }
+
+    /// `None`: the shard has this entry in it already.
+    fn apply_in(&self, shard: &mut Shard, entry: &Entry, tag: Option<Tag>) -> Option<(Done, Option<Changed>)> {
+        if !shard.lacks(entry.index) {
+            return None;
+        }
+        shard.pass(entry.index);
+        match shard.admit(tag, !self.testing.lacks(Mutant::NoDedup)) {
+            Admission::New => {
+                let (effect, change): Applied = shard.execute(entry);
+                let done = Done { version: entry.index, effect };
+                shard.record(tag, &done);
+                Some((done, change))
+            }
+            other => Some((refused(entry, other), None)),
+        }
+    }
+
+    /// Changes a shard, of its caches at most this one.
+    fn change<T>(&self, shard: u32, cache: Option<&Arc<str>>, change: impl FnOnce(&mut Shard) -> T) -> T {
+        let mut guard = self.write(shard);
+        let before = guard.size();
+        let result = change(&mut guard);
+        let after = guard.size();
+        drop(guard);
+        self.settle(cache, before, after);
+        result
+    }
+
+    /// Brings the totals up to date with a shard that has changed, in this cache only.
+    fn settle(&self, cache: Option<&Arc<str>>, before: Size, after: Size) {
+        let change = |total: &AtomicUsize, before: usize, after: usize| {
+            if before != after {
+                // Wraps around when it gets less.
+                total.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
+            }
+        };
+        change(&self.dedup, before.dedup, after.dedup);
+        if (before.entries, before.bytes) == (after.entries, after.bytes) {
+            return;
+        }
+        change(&self.entries, before.entries, after.entries);
+        change(&self.bytes, before.bytes, after.bytes);
+        let Some(cache) = cache else { return };
+        let mut usage = self.usage.write().unwrap_or_else(PoisonError::into_inner);
+        let mut now = usage.get(&**cache).copied().unwrap_or_default();
+        now.entries = (now.entries + after.entries as u64).saturating_sub(before.entries as u64);
+        now.bytes = (now.bytes + after.bytes as u64).saturating_sub(before.bytes as u64);
+        if now.entries == 0 {
+            usage.remove(&**cache);
+        } else if let Some(held) = usage.get_mut(&**cache) {
+            *held = now;
+        } else {
+            usage.insert(cache.clone(), now);
+        }
+    }
+
+    /// Values that have ended at `now`, first ended first, at most `limit`.
+    #[must_use]
+    pub(crate) fn ended(&self, now: LogTime, limit: usize) -> Vec<Ended> {
+        let mut out = Vec::new();
+        for shard in 0..SHARDS {
+            self.read(shard).ended(now, limit, &mut out);
+        }
+        out.sort_unstable_by_key(|(end, ended)| (*end, ended.version));
+        out.truncate(limit);
+        out.into_iter().map(|(_, ended)| ended).collect()
+    }
+
+    /// Key, version and cost of the values of a cache that were written after `after`, first written first, at most
+    /// `limit`; none of a cache that is not declared to evict.
+    #[must_use]
+    pub(crate) fn oldest(&self, cache: &str, after: Index, limit: usize) -> Vec<(Bytes, Index, usize)> {
+        let mut out = Vec::new();
+        for shard in 0..SHARDS {
+            let shard = self.read(shard);
+            if let Some(held) = shard.cache(cache) {
+                out.extend(held.oldest(after).take(limit).cloned());
+            }
+        }
+        out.sort_unstable_by_key(Value::version);
+        out.truncate(limit);
+        let one = |v: Value| (Bytes::copy_from_slice(v.key()), v.version(), Self::cost(v.key().len(), v.len()));
+        out.into_iter().map(one).collect()
+    }
+
+    /// What applied entries changed after a position, in order, at most `limit` changes; of one cache or of all. Whoever
+    /// got fewer goes on from the [`Self::feed_end`] that he asked for before.
+    ///
+    /// # Errors
+    /// If not all that changed after it is known any more.
+    pub fn changes(&self, after: Index, cache: Option<&str>, limit: usize) -> Result<Vec<Change>, Gap> {
+        self.feed.after(after, cache, limit)
+    }
+
+    /// The position up to which [`Self::changes`] knows everything.
+    #[must_use]
+    pub fn feed_end(&self) -> Index {
+        self.feed.end()
+    }
+
+    /// Copies a shard in one piece, with the index it has applied (rule 11): whatever touches it later has a higher one.
     #[must_use]
     pub(crate) fn copy(&self, shard: u32) -> Copied {
-        let guard = self.read(shard);
-        Copied { applied: self.applied(), records: guard.records() }
+        let shard = self.read(shard);
+        // While the lock is held nothing is applied to the shard: all that it can have of the log is in it.
+        let applied = self.applied().max(shard.applied());
+        let frozen = shard.freeze();
+        drop(shard);
+        Copied { applied, records: frozen.into_records() }
     }
 
     /// Replaces a shard by a copy.
     pub(crate) fn install(&self, shard: u32, copied: Copied) {
-        let mut guard = self.write(shard);
-        let before = guard.size();
-        guard.install(copied);
-        self.resize(before, guard.size());
+        self.change(shard, None, |shard| shard.install(copied));
+        self.count();
     }
 
     /// Says from where entries are applied after an install.
     pub(crate) fn begin_at(&self, index: Index) {
+        let installed = (0..SHARDS).map(|shard| self.read(shard).applied()).max();
+        self.feed.begin_at(installed.map_or(index, |installed| installed.max(index)));
         self.applied.store(index, Ordering::Release);
     }
 
     /// Forgets everything.
     pub(crate) fn clear(&self) {
-        for shard in 0..SHARDS {
-            let mut guard = self.write(shard);
-            let before = guard.size();
-            *guard = Shard::default();
-            self.resize(before, guard.size());
-        }
         self.applied.store(0, Ordering::Release);
+        for shard in 0..SHARDS {
+            self.change(shard, None, |shard| *shard = Shard::default());
+        }
+        self.count();
+        self.feed.begin_at(0);
     }
 
-    /// A digest of all values, independent of their order; equal on replicas that applied the same index.
+    /// Counts anew what each cache holds.
+    fn count(&self) {
+        let mut all = BTreeMap::<_, Usage>::new();
+        for shard in 0..SHARDS {
+            for (cache, held) in self.read(shard).caches().filter(|(_, held)| held.len() > 0) {
+                let usage = all.entry(cache.clone()).or_default();
+                usage.entries += held.len() as u64;
+                usage.bytes += held.bytes() as u64;
+            }
+        }
+        *self.usage.write().unwrap_or_else(PoisonError::into_inner) = all;
+    }
+
+    /// A digest of all values, limits, sessions and results, independent of their order; equal on replicas that applied
+    /// the same index.
     #[must_use]
     pub fn digest(&self) -> u64 {
-        (0..SHARDS).fold(0, |all, shard| all ^ self.read(shard).digest())
+        // What every shard holds alike must not cancel out.
+        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+        (0..SHARDS).fold(0, |all: u64, shard| all.wrapping_mul(ODD) ^ self.read(shard).digest())
     }
+}
+
+/// What an entry did, and what a watcher sees of it.
+type Answer = (Done, Option<(Arc<str>, Changed)>);
+
+fn unknown(entry: &Entry) -> Done {
+    Done { version: entry.index, effect: Effect::Unknown }
+}
+
+fn refused(entry: &Entry, admission: Admission) -> Done {
+    match admission {
+        Admission::Known(done) => done,
+        Admission::New | Admission::Forgotten => unknown(entry),
+    }
+}
+
+/// The answer of two shards together.
+fn both(one: Done, other: Done) -> Done {
+    let effect = match (one.effect, other.effect) {
+        (Effect::Cleared { values: a }, Effect::Cleared { values: b }) => Effect::Cleared { values: a.saturating_add(b) },
+        (Effect::Unknown, _) | (_, Effect::Unknown) => Effect::Unknown,
+        (effect, _) => effect,
+    };
+    Done { version: one.version.max(other.version), effect }
 }

@@ -1,147 +1,318 @@
-//! One shard: values by cache and key, and the order in which they end.
+//! One shard: caches, and the sessions as far as their results concern its keys.
+//!
+//! What is in it is a function of the log up to its applied index, and of nothing else. A value whose end the entry's
+//! own time has reached counts as absent, whether or not the leader has had it removed already.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::log::{Entry, Payload};
+use crate::log::{Entry, Op, Payload, Tag, Why};
+use crate::request::{Condition, Done, Effect, Limits};
+use crate::store::cache::Cache;
+use crate::store::dedup::{Admission, Sessions};
+use crate::store::feed::{Changed, Removal};
 use crate::store::hash::hash;
-use crate::store::{Record, Value};
+use crate::store::record::{Copied, Ended, Record};
+use crate::store::value::Value;
 use crate::types::{Index, LogTime};
 
-/// What a value takes beyond its name, key and bytes, roughly.
-const FIXED: usize = 120;
+/// What an entry did here, and what a watcher sees of it.
+pub(super) type Applied = (Effect, Option<Changed>);
 
-/// A copy of a shard, for a snapshot.
-#[derive(Debug)]
-pub(crate) struct Copied {
-    pub(crate) applied: Index,
-    pub(crate) records: Vec<Record>,
+/// What a shard holds, for the totals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Size {
+    pub(super) entries: usize,
+    pub(super) bytes: usize,
+    pub(super) dedup: usize,
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Shard {
-    /// Entries up to here are in it already: an installed shard may be ahead of the log (rule 11).
+pub(super) struct Shard {
+    /// The last entry that touched it. An installed shard may be ahead of the log (rule 11).
     applied: Index,
-    /// Looked up, never iterated where the order could be seen.
-    caches: BTreeMap<Arc<str>, HashMap<Bytes, Value>>,
-    /// (end, version) → (cache, key): versions are unique.
-    ends: BTreeSet<(LogTime, Index, Arc<str>, Bytes)>,
+    caches: BTreeMap<Arc<str>, Cache>,
+    pub(super) sessions: Sessions,
     entries: usize,
     bytes: usize,
-    /// Of all values, combined with XOR: their order does not show, and a change costs its own value only.
+    /// Of the caches' values and limits.
     digest: u64,
 }
 
 impl Shard {
-    pub(crate) fn size(&self) -> (usize, usize) {
-        (self.entries, self.bytes)
+    pub(super) fn applied(&self) -> Index {
+        self.applied
     }
 
-    pub(crate) fn get(&self, cache: &str, key: &[u8]) -> Option<&Value> {
-        self.caches.get(cache)?.get(key)
+    pub(super) fn size(&self) -> Size {
+        Size { entries: self.entries, bytes: self.bytes, dedup: self.sessions.bytes() }
     }
 
-    /// Returns whether the key was there before.
-    pub(crate) fn apply(&mut self, entry: &Entry) -> bool {
-        if entry.index <= self.applied {
-            return false;
+    pub(super) fn cache(&self, cache: &str) -> Option<&Cache> {
+        self.caches.get(cache)
+    }
+
+    pub(super) fn get(&self, cache: &str, key: &[u8]) -> Option<&Value> {
+        self.cache(cache)?.get(key)
+    }
+
+    /// The caches that it knows, in the order of their names.
+    pub(super) fn caches(&self) -> impl Iterator<Item = (&Arc<str>, &Cache)> {
+        self.caches.iter()
+    }
+
+    /// Whether an entry is to be applied here: an installed shard has some of the log's entries in it already.
+    pub(super) fn lacks(&self, index: Index) -> bool {
+        index > self.applied
+    }
+
+    /// Says whether a request is applied, and what came of it if not; raises the session's floor.
+    pub(super) fn admit(&mut self, tag: Option<Tag>, look: bool) -> Admission {
+        tag.map_or(Admission::New, |tag| self.sessions.admit(tag, look))
+    }
+
+    pub(super) fn record(&mut self, tag: Option<Tag>, done: &Done) {
+        if let Some(tag) = tag {
+            self.sessions.record(tag.session, tag.seq, done.clone());
         }
-        self.applied = entry.index;
+    }
+
+    /// As if nothing of the log were in it.
+    #[cfg(test)]
+    pub(super) fn forget_applied(&mut self) {
+        self.applied = 0;
+    }
+
+    /// The entry is in it now, whatever it did.
+    pub(super) fn pass(&mut self, index: Index) {
+        self.applied = self.applied.max(index);
+    }
+
+    /// Does what the entry says; rules 9 and 11 are the caller's.
+    pub(super) fn execute(&mut self, entry: &Entry) -> Applied {
+        let (version, now) = (entry.index, entry.time);
         match &entry.payload {
-            Payload::Noop | Payload::Configuration(_) => false,
-            Payload::Put { cache, key, value, expires_at } => {
-                let existed = self.remove(cache, key);
-                self.insert(
-                    cache.clone(),
-                    key.clone(),
-                    Value { value: value.clone(), version: entry.index, expires_at: *expires_at },
-                );
-                existed
+            Payload::Noop | Payload::Configuration(_) => (Effect::Nothing, None),
+            Payload::Write { op, .. } => self.write(op, version, now),
+            Payload::Remove { cache, key, version, why } => {
+                if self.get(cache, key).is_none_or(|held| held.version() != *version) {
+                    return (Effect::Deleted { existed: false }, None);
+                }
+                self.remove(cache, key);
+                (Effect::Deleted { existed: true }, Some(removed(key, (*why).into())))
             }
-            Payload::Delete { cache, key } => self.remove(cache, key),
-            Payload::Expire { cache, key, version } => {
-                self.get(cache, key).is_some_and(|v| v.version == *version) && self.remove(cache, key)
+            Payload::EndSession { session } => {
+                self.sessions.end(*session);
+                (Effect::Nothing, None)
             }
         }
     }
 
-    fn insert(&mut self, cache: Arc<str>, key: Bytes, value: Value) {
-        self.digest ^= digest_of(&cache, &key, &value);
-        if let Some(end) = value.expires_at {
-            self.ends.insert((end, value.version, cache.clone(), key.clone()));
+    fn write(&mut self, op: &Op, version: Index, now: LogTime) -> Applied {
+        match op {
+            Op::Put { cache, key, value, expires_at, condition } => {
+                let there = || self.get(cache, key).filter(|held| held.lives_at(now)).map(Value::version);
+                let unmet = match condition {
+                    Condition::Always => None,
+                    Condition::Absent => there().map(Some),
+                    Condition::Version(wanted) => Some(there()).filter(|there| *there != Some(*wanted)),
+                };
+                if let Some(version) = unmet {
+                    return (Effect::Unmet { version }, None);
+                }
+                let old = self.insert(cache, Value::new(key, value, version, *expires_at));
+                let existed = old.is_some_and(|old| old.lives_at(now));
+                (Effect::Put { existed }, Some(Changed::Put { key: key.clone(), value: value.clone() }))
+            }
+            Op::Delete { cache, key } => {
+                let old = self.remove(cache, key);
+                let change = old.as_ref().map(|old| removed(key, Removal::Deleted.unless_ended(old, now)));
+                (Effect::Deleted { existed: old.is_some_and(|old| old.lives_at(now)) }, change)
+            }
+            Op::Take { cache, key } => {
+                let old = self.remove(cache, key);
+                let change = old.as_ref().map(|old| removed(key, Removal::Taken.unless_ended(old, now)));
+                // A copy, so that what is remembered of it is what is charged for it.
+                let taken = old.filter(|old| old.lives_at(now)).map(|old| Bytes::copy_from_slice(&old));
+                (Effect::Taken(taken), change)
+            }
+            Op::Increment { cache, key, by, expires_at } => {
+                let there = self.get(cache, key).filter(|held| held.lives_at(now));
+                let (before, end) =
+                    there.map_or((Some(0), *expires_at), |held| (number(held), held.expires_at()));
+                let Some(sum) = before.and_then(|before| before.checked_add(*by)) else {
+                    return (Effect::NotANumber, None);
+                };
+                let text = Bytes::from(sum.to_string());
+                self.insert(cache, Value::new(key, &text, version, end));
+                (Effect::Number(sum), Some(Changed::Put { key: key.clone(), value: text }))
+            }
+            Op::Clear { cache } => {
+                let Some(held) = self.caches.get_mut(cache) else {
+                    return (Effect::Cleared { values: 0 }, None);
+                };
+                let change = (held.len() > 0).then_some(Changed::Cleared);
+                let values = held.len() - held.ended(now).count();
+                self.entries -= held.len();
+                self.bytes -= held.bytes();
+                self.digest ^= held.digest();
+                held.clear();
+                if held.is_void() {
+                    self.caches.remove(cache);
+                }
+                (Effect::Cleared { values: values as u64 }, change)
+            }
+            Op::Declare { cache, limits } => {
+                self.declare(cache, *limits);
+                (Effect::Declared, None)
+            }
+            Op::OpenSession => {
+                self.sessions.open(version);
+                (Effect::Opened, None)
+            }
         }
-        self.entries += 1;
-        self.bytes += FIXED + key.len() + value.value.len();
-        self.caches.entry(cache).or_default().insert(key, value);
     }
 
-    fn remove(&mut self, cache: &Arc<str>, key: &Bytes) -> bool {
-        let Some(values) = self.caches.get_mut(cache) else { return false };
-        let Some(value) = values.remove(key) else { return false };
-        self.digest ^= digest_of(cache, key, &value);
-        if values.is_empty() {
+    fn insert(&mut self, cache: &Arc<str>, value: Value) -> Option<Value> {
+        if !self.caches.contains_key(cache) {
+            self.caches.insert(cache.clone(), Cache::default());
+        }
+        self.change(cache, |name, held| held.insert(name, value))
+    }
+
+    fn remove(&mut self, cache: &str, key: &[u8]) -> Option<Value> {
+        self.change(cache, |name, held| held.remove(name, key))
+    }
+
+    /// Changes the values of a cache, and keeps the account.
+    fn change(
+        &mut self,
+        cache: &str,
+        change: impl FnOnce(&str, &mut Cache) -> Option<Value>,
+    ) -> Option<Value> {
+        let held = self.caches.get_mut(cache)?;
+        let (entries, bytes, digest) = (held.len(), held.bytes(), held.digest());
+        let old = change(cache, held);
+        self.entries = self.entries + held.len() - entries;
+        self.bytes = self.bytes + held.bytes() - bytes;
+        self.digest ^= digest ^ held.digest();
+        if held.is_void() {
             self.caches.remove(cache);
         }
-        if let Some(end) = value.expires_at {
-            self.ends.remove(&(end, value.version, cache.clone(), key.clone()));
-        }
-        self.entries -= 1;
-        self.bytes -= FIXED + key.len() + value.value.len();
-        true
+        old
     }
 
-    pub(crate) fn ended(&self, now: LogTime, limit: usize, out: &mut Vec<Record>) {
-        for (end, version, cache, key) in self.ends.iter().take(limit) {
-            if *end > now {
-                return;
-            }
-            out.push(Record {
-                cache: cache.clone(),
-                key: key.clone(),
-                value: Bytes::new(),
-                version: *version,
-                expires_at: Some(*end),
-            });
+    fn declare(&mut self, cache: &Arc<str>, limits: Limits) {
+        if !self.caches.contains_key(cache) {
+            self.caches.insert(cache.clone(), Cache::default());
         }
+        let Some(held) = self.caches.get_mut(cache) else { return };
+        self.digest ^= digest_of_limits(cache, held.limits()) ^ digest_of_limits(cache, Some(&limits));
+        held.declare(limits);
     }
 
-    /// In the order of their keys, so that the same shard gives the same bytes on every node.
-    pub(crate) fn records(&self) -> Vec<Record> {
-        let mut out = Vec::with_capacity(self.entries);
-        for (cache, values) in &self.caches {
-            for (key, v) in values {
-                out.push(Record {
-                    cache: cache.clone(),
-                    key: key.clone(),
-                    value: v.value.clone(),
-                    version: v.version,
-                    expires_at: v.expires_at,
-                });
-            }
+    /// At most `limit` values that have ended at `now`, first ended first.
+    pub(super) fn ended(&self, now: LogTime, limit: usize, out: &mut Vec<(LogTime, Ended)>) {
+        let from = out.len();
+        for (cache, held) in &self.caches {
+            out.extend(held.ended(now).take(limit).map(|value| {
+                let (cache, key) = (cache.clone(), Bytes::copy_from_slice(value.key()));
+                (value.expires_at().unwrap_or_default(), Ended { cache, key, version: value.version() })
+            }));
         }
-        out.sort_unstable_by_key(|r| r.version);
-        out
+        out[from..].sort_unstable_by_key(|(end, ended)| (*end, ended.version));
+        out.truncate(from.saturating_add(limit));
     }
 
-    pub(crate) fn install(&mut self, copied: Copied) {
+    /// What is in it, by reference.
+    pub(super) fn freeze(&self) -> Frozen {
+        let limits = self.caches.iter().filter_map(|(cache, held)| {
+            held.limits().map(|limits| Record::Cache { cache: cache.clone(), limits: *limits })
+        });
+        let mut values = Vec::with_capacity(self.entries);
+        for (cache, held) in &self.caches {
+            values.extend(held.values().map(|value| (cache.clone(), value.clone())));
+        }
+        Frozen { records: self.sessions.records().chain(limits).collect(), values }
+    }
+
+    pub(super) fn install(&mut self, copied: Copied) {
         *self = Self { applied: copied.applied, ..Self::default() };
-        for r in copied.records {
-            self.insert(
-                r.cache,
-                r.key,
-                Value { value: r.value, version: r.version, expires_at: r.expires_at },
-            );
+        for record in copied.records {
+            match record {
+                Record::Session { session } => self.sessions.open(session),
+                Record::Floor { session, floor } => self.sessions.raise(session, floor),
+                Record::Outcome { session, seq, done } => self.sessions.record(session, seq, done),
+                Record::Cache { cache, limits } => self.declare(&cache, limits),
+                Record::Value { cache, key, value, version, expires_at } => {
+                    self.insert(&cache, Value::new(&key, &value, version, expires_at));
+                }
+            }
         }
     }
 
-    pub(crate) fn digest(&self) -> u64 {
-        self.digest
+    /// Of everything that must be equal on replicas that applied the same index.
+    pub(super) fn digest(&self) -> u64 {
+        self.digest ^ self.sessions.digest()
     }
 }
 
-fn digest_of(cache: &str, key: &[u8], value: &Value) -> u64 {
-    let end = value.expires_at.map_or(u64::MAX, |t| t.0).to_be_bytes();
-    hash([cache.as_bytes(), key, &value.value, &value.version.to_be_bytes(), &end])
+/// A shard's content at one moment. It is put in order after the lock is given back.
+#[derive(Debug)]
+pub(super) struct Frozen {
+    records: Vec<Record>,
+    values: Vec<(Arc<str>, Value)>,
+}
+
+impl Frozen {
+    /// In an order that is the same on every node: sessions, limits, then values in the order of their versions.
+    pub(super) fn into_records(self) -> Vec<Record> {
+        let (mut records, mut values) = (self.records, self.values);
+        values.sort_unstable_by_key(|(_, value)| value.version());
+        records.reserve_exact(values.len());
+        records.extend(values.into_iter().map(|(cache, held)| {
+            let (key, value) = held.to_bytes();
+            Record::Value { cache, key, value, version: held.version(), expires_at: held.expires_at() }
+        }));
+        records
+    }
+}
+
+fn number(value: &[u8]) -> Option<i64> {
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
+
+fn removed(key: &Bytes, why: Removal) -> Changed {
+    Changed::Removed { key: key.clone(), why }
+}
+
+impl Removal {
+    fn unless_ended(self, old: &Value, now: LogTime) -> Self {
+        if old.lives_at(now) { self } else { Self::Expired }
+    }
+}
+
+impl From<Why> for Removal {
+    fn from(why: Why) -> Self {
+        match why {
+            Why::Expired => Self::Expired,
+            Why::Evicted => Self::Evicted,
+        }
+    }
+}
+
+/// 0 for what is not declared.
+fn digest_of_limits(cache: &str, limits: Option<&Limits>) -> u64 {
+    let Some(limits) = limits else { return 0 };
+    let number = |n: Option<u64>| [u64::from(n.is_some()), n.unwrap_or(0)];
+    let all = [
+        number(limits.entries),
+        number(limits.bytes),
+        number(limits.ttl.map(|ttl| ttl.0)),
+        [limits.when_full as u64, u64::from(limits.direct)],
+    ];
+    let bytes = all.as_flattened().iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>();
+    hash([b"limits".as_slice(), cache.as_bytes(), &bytes])
 }

@@ -1,0 +1,161 @@
+//! Which life of the node readers see, and the lease that they read under.
+//!
+//! ```text
+//! Gate ─ version (odd while it is written) ─ words: flags, life, generation, begun, lease
+//!      └ the same behind a lock, for writers and for readers that find it being written
+//! ```
+//!
+//! Readers load it twice for each read; a lock would make them write to memory that they share. It is a sequence lock
+//! out of atomics alone (Boehm, "Can Seqlocks Get Along With Programming Language Memory Models?", 2012, §4).
+
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::{Mutex, PoisonError};
+
+use crate::replica::Lease;
+use crate::types::{Generation, LogTime, Time};
+
+/// How often a reader tries before it waits for the writer.
+const TRIES: u32 = 32;
+const WORDS: usize = 12;
+const BOUND: u64 = 1;
+const LEASED: u64 = 2;
+
+/// What readers must know before and after they read.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct View {
+    /// Counted up whenever what was there before is gone or about to go, also when the next generation has the same
+    /// name: what was read between two different lives is nothing.
+    pub(super) life: u64,
+    pub(super) generation: Option<Generation>,
+    /// When this life was bound to its generation.
+    pub(super) begun: Time,
+    pub(super) lease: Option<Lease>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    version: AtomicU64,
+    words: [AtomicU64; WORDS],
+    view: Mutex<View>,
+}
+
+impl Gate {
+    pub(super) fn load(&self) -> View {
+        for _ in 0..TRIES {
+            let before = self.version.load(Ordering::Acquire);
+            let words = std::array::from_fn(|i| self.words[i].load(Ordering::Relaxed));
+            fence(Ordering::Acquire);
+            if before.is_multiple_of(2) && self.version.load(Ordering::Relaxed) == before {
+                return View::from_words(&words);
+            }
+            std::hint::spin_loop();
+        }
+        *self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn change(&self, change: impl FnOnce(&mut View)) {
+        let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut view);
+        let version = self.version.load(Ordering::Relaxed);
+        self.version.store(version.wrapping_add(1), Ordering::Relaxed);
+        fence(Ordering::Release);
+        for (word, value) in self.words.iter().zip(view.to_words()) {
+            word.store(value, Ordering::Relaxed);
+        }
+        self.version.store(version.wrapping_add(2), Ordering::Release);
+    }
+}
+
+impl View {
+    fn to_words(self) -> [u64; WORDS] {
+        let halves = |g: Generation| [(g.0 >> 64) as u64, g.0 as u64];
+        let [high, low] = self.generation.map_or([0; 2], halves);
+        let flags = if self.generation.is_some() { BOUND } else { 0 };
+        let Some(lease) = self.lease else {
+            return [flags, self.life, high, low, self.begun.0, 0, 0, 0, 0, 0, 0, 0];
+        };
+        let [lease_high, lease_low] = halves(lease.generation);
+        let (end, log_time, log_time_at) = (lease.end.0, lease.log_time.0, lease.log_time_at.0);
+        [
+            flags | LEASED,
+            self.life,
+            high,
+            low,
+            self.begun.0,
+            lease_high,
+            lease_low,
+            lease.term,
+            lease.commit,
+            end,
+            log_time,
+            log_time_at,
+        ]
+    }
+
+    fn from_words(words: &[u64; WORDS]) -> Self {
+        let [flags, life, high, low, begun, lease_high, lease_low, term, commit, end, log_time, log_time_at] =
+            *words;
+        let name = |high: u64, low: u64| Generation((u128::from(high) << 64) | u128::from(low));
+        Self {
+            life,
+            generation: (flags & BOUND != 0).then(|| name(high, low)),
+            begun: Time(begun),
+            lease: (flags & LEASED != 0).then(|| Lease {
+                generation: name(lease_high, lease_low),
+                term,
+                commit,
+                end: Time(end),
+                log_time: LogTime(log_time),
+                log_time_at: Time(log_time_at),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+
+    fn view(n: u64) -> View {
+        let name = Generation(u128::from(n) << 64 | u128::from(n));
+        let lease = Lease {
+            generation: name,
+            term: n,
+            commit: n,
+            end: Time(n),
+            log_time: LogTime(n),
+            log_time_at: Time(n),
+        };
+        View {
+            life: n,
+            generation: (!n.is_multiple_of(3)).then_some(name),
+            begun: Time(n),
+            lease: (!n.is_multiple_of(5)).then_some(lease),
+        }
+    }
+
+    #[test]
+    fn a_reader_never_sees_half_of_a_change() {
+        let (gate, stop) = (Gate::default(), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            let reader = || {
+                let mut last = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    let seen = gate.load();
+                    assert!(seen.life >= last, "it went back");
+                    last = seen.life;
+                    assert!(seen == view(seen.life) || seen == View::default(), "torn: {seen:?}");
+                }
+            };
+            let readers = [scope.spawn(reader), scope.spawn(reader)];
+            for n in 1..200_000 {
+                gate.change(|v| *v = view(n));
+            }
+            stop.store(true, Ordering::Relaxed);
+            readers.into_iter().for_each(|reader| assert!(reader.join().is_ok()));
+        });
+        assert_eq!(gate.load(), view(199_999));
+    }
+}

@@ -1,0 +1,286 @@
+//! What readers see: the store behind a lease.
+//!
+//! ```text
+//! Replica ─ gate:    life, generation, lease { generation, term, commit c, end, log time }
+//!         ├ overlay: writes at level Direct, shown before they are in the log
+//!         └ store:   what the log says
+//! ```
+//!
+//! A reader on any thread does, in this order (rule 7): load the lease; require applied ≥ c; read the value; **take the
+//! clock anew** and require now < end and the same generation. Reading the clock before the value would let a paused
+//! reader return something that a newer leader has replaced.
+
+mod gate;
+mod overlay;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::api::ReadPoint;
+use crate::log::{Entry, Op, Payload};
+use crate::request::Done;
+use crate::store::{Change, Gap, Store, Value};
+use crate::testing::{Mutant, Testing};
+use crate::types::{Generation, Index, LogTime, Term, Time};
+use gate::{Gate, View};
+use overlay::Overlay;
+
+/// Permission to read this replica until `end`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Lease {
+    pub(crate) generation: Generation,
+    /// The term of the leader that granted it.
+    pub(crate) term: Term,
+    /// The commit index that must be applied.
+    pub(crate) commit: Index,
+    pub(crate) end: Time,
+    /// The log's time was at least `log_time` and, at `log_time_at`, at most this; see [`Lease::latest_log_time`].
+    pub(crate) log_time: LogTime,
+    pub(crate) log_time_at: Time,
+}
+
+impl Lease {
+    /// The latest that the log's time can be now (rule 10): reads judge expiry early, never late.
+    pub(crate) fn latest_log_time(&self, now: Time) -> LogTime {
+        self.log_time + now.since(self.log_time_at).stretched()
+    }
+}
+
+/// Why a read is not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadRefusal {
+    /// No read lease: no quorum, or none yet.
+    NoLease,
+    /// There is a lease, but what the read requires is not applied yet; try again in a moment.
+    Syncing,
+    /// The position asked for is of another generation: its values are gone, waiting helps nothing.
+    Gap,
+}
+
+/// A position in the log of one generation: what a session has seen or a watcher has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// Of this generation.
+    pub generation: Generation,
+    /// The index.
+    pub index: Index,
+}
+
+/// A truthful answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// The value and its version; `None`: the key is not there. Version 0: written at level Direct, not applied yet.
+    pub value: Option<(Value, Index)>,
+    /// The generation that it was read from.
+    pub generation: Generation,
+    /// What the answer is no older than: a later Session read after this position sees nothing older.
+    pub index: Index,
+    /// The term of the leader whose lease it was read under; 0: Linearizable, which needs none.
+    pub term: Term,
+}
+
+/// The store of one node behind its lease; shared by the consensus task and all readers.
+#[derive(Debug, Default)]
+pub struct Replica {
+    store: Store,
+    gate: Gate,
+    overlay: Overlay,
+    testing: Testing,
+}
+
+impl Replica {
+    /// An empty one, that nobody may read yet.
+    #[must_use]
+    pub fn new(testing: Testing) -> Self {
+        Self { store: Store::new(testing), testing, ..Self::default() }
+    }
+
+    /// The store, for sizes and digests. Values are read with [`Self::get`] and its like.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Local: reads a key as this node knows it; `clock` gives the present time of this node's boot clock and is called
+    /// after the read.
+    ///
+    /// # Errors
+    /// If the node holds no valid lease or has not applied what it requires.
+    pub fn get(&self, cache: &str, key: &[u8], clock: impl Fn() -> Time) -> Result<Found, ReadRefusal> {
+        self.read(cache, key, None, clock)
+    }
+
+    /// Session: as [`Self::get`], and no older than a position that the caller has seen.
+    ///
+    /// # Errors
+    /// As [`Self::get`]; [`ReadRefusal::Syncing`] while the position is not applied here; [`ReadRefusal::Gap`] if it is of
+    /// another generation.
+    pub fn get_after(
+        &self,
+        cache: &str,
+        key: &[u8],
+        after: Position,
+        clock: impl Fn() -> Time,
+    ) -> Result<Found, ReadRefusal> {
+        self.read(cache, key, Some(after), clock)
+    }
+
+    fn read(
+        &self,
+        cache: &str,
+        key: &[u8],
+        after: Option<Position>,
+        clock: impl Fn() -> Time,
+    ) -> Result<Found, ReadRefusal> {
+        let before = self.gate.load();
+        let other = |generation| after.is_some_and(|after| after.generation != generation);
+        let Some(lease) = before.lease else {
+            let gap = before.generation.is_some_and(other);
+            return Err(if gap { ReadRefusal::Gap } else { ReadRefusal::NoLease });
+        };
+        if other(lease.generation) {
+            return Err(ReadRefusal::Gap);
+        }
+        if self.store.applied() < after.map_or(lease.commit, |after| lease.commit.max(after.index)) {
+            return Err(if clock() < lease.end { ReadRefusal::Syncing } else { ReadRefusal::NoLease });
+        }
+        let early = self.testing.lacks(Mutant::ValueAfterLeaseCheck);
+        let checked = if early { Some(self.still(&before, &lease, &clock)?) } else { None };
+        // First what is shown in advance: it is dropped only after the store has it.
+        let shown = self.overlay.get(cache, key);
+        let (value, index) = self.store.look_up(cache, key);
+        let now = match checked {
+            Some(now) => now,
+            None => self.still(&before, &lease, &clock)?,
+        };
+        let latest = if self.testing.lacks(Mutant::ExpiryByLocalClock) {
+            LogTime(now.since(before.begun).0)
+        } else {
+            lease.latest_log_time(now)
+        };
+        let value = match shown.and_then(|shown| shown.at(now)) {
+            Some(shown) => shown,
+            None => value.filter(|value| value.lives_at(latest)),
+        };
+        Ok(found(value, lease.generation, index, lease.term))
+    }
+
+    /// The present time, if the lease and the life of before still stand.
+    fn still(&self, before: &View, lease: &Lease, clock: impl Fn() -> Time) -> Result<Time, ReadRefusal> {
+        let now = clock();
+        let after = self.gate.load();
+        let same = after.life == before.life && after.lease.is_some_and(|l| l.generation == lease.generation);
+        if same && now < lease.end { Ok(now) } else { Err(ReadRefusal::NoLease) }
+    }
+
+    /// Linearizable: reads a key as it stood at a point that [`crate::Output::ReadReady`] gave, or later. Needs no lease,
+    /// and shows nothing that is not in the log.
+    ///
+    /// # Errors
+    /// [`ReadRefusal::Gap`] if the point is of another generation, [`ReadRefusal::Syncing`] while it is not applied here.
+    pub fn get_at(&self, cache: &str, key: &[u8], point: ReadPoint) -> Result<Found, ReadRefusal> {
+        let before = self.gate.load();
+        if before.generation != Some(point.generation) {
+            return Err(ReadRefusal::Gap);
+        }
+        if self.store.applied() < point.index {
+            return Err(ReadRefusal::Syncing);
+        }
+        let (value, index) = self.store.look_up(cache, key);
+        if self.gate.load().life != before.life {
+            return Err(ReadRefusal::Gap);
+        }
+        let value = value.filter(|value| value.lives_at(point.log_time));
+        Ok(found(value, point.generation, index, 0))
+    }
+
+    /// What changed after a position, as [`Store::changes`].
+    ///
+    /// # Errors
+    /// If not all of it is known here, or the position is of another generation.
+    pub fn changes(&self, after: Position, cache: Option<&str>, limit: usize) -> Result<Vec<Change>, Gap> {
+        let before = self.gate.load();
+        if before.generation != Some(after.generation) {
+            return Err(Gap);
+        }
+        let changes = self.store.changes(after.index, cache, limit)?;
+        if self.gate.load().life == before.life { Ok(changes) } else { Err(Gap) }
+    }
+
+    /// The position up to which [`Self::changes`] knows everything: where a watcher that wants no past begins. `None`
+    /// while this node is bound to no generation.
+    #[must_use]
+    pub fn feed_end(&self) -> Option<Position> {
+        let before = self.gate.load();
+        let index = self.store.feed_end();
+        let same = self.gate.load().life == before.life;
+        before.generation.filter(|_| same).map(|generation| Position { generation, index })
+    }
+
+    /// Applies an entry; what was shown of its key in advance is shown no more.
+    pub(crate) fn apply(&self, entry: &Entry) -> Done {
+        let done = self.store.apply(entry);
+        match &entry.payload {
+            Payload::Write { op: Op::Clear { cache }, .. } => self.overlay.drop_key(cache, None),
+            Payload::Write { op, .. } => {
+                if let Some((cache, key)) = op.key() {
+                    self.overlay.drop_key(cache, Some(key));
+                }
+            }
+            Payload::Remove { cache, key, .. } => self.overlay.drop_key(cache, Some(key)),
+            Payload::Noop | Payload::Configuration(_) | Payload::EndSession { .. } => {}
+        }
+        done
+    }
+
+    /// Shows a write at level Direct on this node, under a valid lease, before it is applied: until an entry for its key
+    /// is, or `until`. `value` `None`: the key is removed; `ttl_end`: then the value ends. `false`: there is no room, it is
+    /// seen once it is applied.
+    pub(crate) fn overlay(
+        &self,
+        cache: &Arc<str>,
+        key: &Bytes,
+        value: Option<Bytes>,
+        until: Time,
+        ttl_end: Option<Time>,
+    ) -> bool {
+        self.overlay.show(cache, key, value.as_ref(), until, ttl_end)
+    }
+
+    /// This node is bound to a generation; what the store holds belongs to it from now on.
+    pub(crate) fn begin(&self, generation: Generation, now: Time) {
+        self.gate.change(|view| {
+            let life = view.life.wrapping_add(1);
+            *view = View { life, generation: Some(generation), begun: now, lease: None };
+        });
+    }
+
+    /// Forgets everything: first the lease and the generation, so that nobody takes what is missing for a truth.
+    pub(crate) fn clear(&self) {
+        self.gate.change(|view| *view = View { life: view.life.wrapping_add(1), ..View::default() });
+        self.overlay.clear();
+        self.store.clear();
+    }
+
+    pub(crate) fn lease(&self) -> Option<Lease> {
+        self.gate.load().lease
+    }
+
+    pub(crate) fn set_lease(&self, lease: Option<Lease>) {
+        self.gate.change(|view| view.lease = lease);
+        if let Some(lease) = lease {
+            self.overlay.prune(lease.log_time_at); // a time that this node's clock has shown
+        }
+    }
+}
+
+fn found(value: Option<Value>, generation: Generation, index: Index, term: Term) -> Found {
+    let value = value.map(|value| {
+        let version = value.version();
+        (value, version)
+    });
+    Found { value, generation, index, term }
+}

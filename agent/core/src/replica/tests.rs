@@ -1,0 +1,258 @@
+//! The order of rule 7, what each kind of read requires, and what is shown in advance.
+
+use std::cell::Cell;
+
+use super::*;
+use crate::log::Why;
+use crate::request::Condition;
+
+const CACHE: &str = "codes";
+const END: Time = Time(1000);
+const GENERATION: Generation = Generation(1);
+
+fn lease(generation: u128, commit: Index) -> Lease {
+    Lease {
+        generation: Generation(generation),
+        term: 1,
+        commit,
+        end: END,
+        log_time: LogTime(0),
+        log_time_at: Time(0),
+    }
+}
+
+fn put(replica: &Replica, index: Index, value: &str, expires_at: Option<LogTime>) {
+    let (cache, key, value) = (Arc::from(CACHE), Bytes::from("k"), Bytes::from(value.to_owned()));
+    write(replica, index, Op::Put { cache, key, value, expires_at, condition: Condition::Always });
+}
+
+fn write(replica: &Replica, index: Index, op: Op) {
+    let payload = Payload::Write { tag: None, op };
+    replica.apply(&Entry { term: 1, index, time: LogTime(0), payload });
+}
+
+/// Bound, with one value applied at index 1.
+fn replica(expires_at: Option<LogTime>) -> Replica {
+    with(Testing::default(), expires_at)
+}
+
+fn with(testing: Testing, expires_at: Option<LogTime>) -> Replica {
+    let replica = Replica::new(testing);
+    replica.begin(GENERATION, Time(0));
+    put(&replica, 1, "v", expires_at);
+    replica
+}
+
+fn get(replica: &Replica, clock: impl Fn() -> Time) -> Result<bool, ReadRefusal> {
+    replica.get(CACHE, b"k", clock).map(|found| found.value.is_some())
+}
+
+fn text(replica: &Replica, now: u64) -> Option<String> {
+    let found = replica.get(CACHE, b"k", || Time(now)).expect("leased");
+    found.value.map(|(value, _)| String::from_utf8_lossy(&value).into_owned())
+}
+
+fn position(generation: u128, index: Index) -> Position {
+    Position { generation: Generation(generation), index }
+}
+
+fn point(generation: u128, index: Index, log_time: u64) -> ReadPoint {
+    ReadPoint { generation: Generation(generation), index, log_time: LogTime(log_time) }
+}
+
+#[test]
+fn a_read_needs_a_lease_that_still_stands_after_it() {
+    let replica = replica(None);
+    assert_eq!(get(&replica, || Time(1)), Err(ReadRefusal::NoLease));
+    replica.set_lease(Some(lease(1, 1)));
+    assert_eq!(get(&replica, || Time(999)), Ok(true));
+    assert_eq!(get(&replica, || END), Err(ReadRefusal::NoLease), "the end itself is past");
+}
+
+/// The clock is asked once the value is there: what happens meanwhile counts.
+fn wiped_while_reading(replica: &Replica, then: impl Fn(&Replica)) -> Result<bool, ReadRefusal> {
+    replica.set_lease(Some(lease(1, 1)));
+    let asked = Cell::new(0);
+    let result = get(replica, || {
+        asked.set(asked.get() + 1);
+        then(replica);
+        Time(5)
+    });
+    assert_eq!(asked.get(), 1);
+    result
+}
+
+#[test]
+fn the_clock_is_read_after_the_value() {
+    let other = |replica: &Replica| replica.set_lease(Some(lease(2, 0)));
+    assert_eq!(wiped_while_reading(&replica(None), other), Err(ReadRefusal::NoLease));
+    assert_eq!(wiped_while_reading(&replica(None), Replica::clear), Err(ReadRefusal::NoLease));
+}
+
+#[test]
+fn another_life_in_the_same_generation_is_another() {
+    let again = |replica: &Replica| {
+        replica.clear();
+        replica.begin(GENERATION, Time(5));
+        replica.set_lease(Some(lease(1, 0)));
+    };
+    assert_eq!(wiped_while_reading(&replica(None), again), Err(ReadRefusal::NoLease));
+}
+
+#[test]
+fn what_the_lease_requires_must_be_applied() {
+    let replica = replica(None);
+    replica.set_lease(Some(lease(1, 2)));
+    assert_eq!(get(&replica, || Time(5)), Err(ReadRefusal::Syncing));
+    assert_eq!(get(&replica, || END), Err(ReadRefusal::NoLease));
+}
+
+#[test]
+fn a_value_ends_early_never_late() {
+    // The log's clock may run faster than this one by (1+ρ)/(1−ρ): 990 here can be 1010 there.
+    let ends = replica(Some(LogTime(900)));
+    ends.set_lease(Some(lease(1, 1)));
+    assert_eq!(get(&ends, || Time(870)), Ok(true));
+    assert_eq!(get(&ends, || Time(885)), Ok(false));
+}
+
+#[test]
+fn a_session_reads_what_it_has_seen_or_waits() {
+    let replica = replica(None);
+    let after = |generation, index| {
+        replica.get_after(CACHE, b"k", position(generation, index), || Time(5)).map(|found| found.index)
+    };
+    assert_eq!(after(1, 1), Err(ReadRefusal::NoLease));
+    assert_eq!(after(2, 1), Err(ReadRefusal::Gap), "also without a lease: waiting helps nothing");
+    replica.set_lease(Some(lease(1, 1)));
+    assert_eq!(after(1, 1), Ok(1));
+    assert_eq!(after(1, 2), Err(ReadRefusal::Syncing));
+    assert_eq!(after(2, 1), Err(ReadRefusal::Gap));
+    assert_eq!(after(2, 9), Err(ReadRefusal::Gap));
+    put(&replica, 2, "w", None);
+    assert_eq!(after(1, 2), Ok(2));
+    let late = replica.get_after(CACHE, b"k", position(1, 3), || END);
+    assert_eq!(late, Err(ReadRefusal::NoLease));
+}
+
+#[test]
+fn a_linearizable_read_needs_its_point_and_no_lease() {
+    let replica = replica(Some(LogTime(900)));
+    let at = |point| replica.get_at(CACHE, b"k", point).map(|f| (f.value.is_some(), f.index, f.term));
+    assert_eq!(at(point(1, 1, 899)), Ok((true, 1, 0)));
+    assert_eq!(at(point(1, 1, 900)), Ok((false, 1, 0)), "expiry is judged by the point's time");
+    assert_eq!(at(point(1, 2, 0)), Err(ReadRefusal::Syncing));
+    assert_eq!(at(point(2, 1, 0)), Err(ReadRefusal::Gap));
+    replica.clear();
+    assert_eq!(at(point(1, 1, 0)), Err(ReadRefusal::Gap));
+}
+
+fn show(replica: &Replica, value: Option<&str>, until: u64, ttl_end: Option<u64>) -> bool {
+    let value = value.map(|value| Bytes::from(value.to_owned()));
+    replica.overlay(&Arc::from(CACHE), &Bytes::from("k"), value, Time(until), ttl_end.map(Time))
+}
+
+#[test]
+fn what_is_shown_in_advance_goes_when_the_log_speaks() {
+    let (cache, key) = (Arc::<str>::from(CACHE), Bytes::from("k"));
+    let speaks: [&dyn Fn(&Replica); 4] = [
+        &|r| put(r, 2, "v", None),
+        &|r| write(r, 2, Op::Clear { cache: cache.clone() }),
+        &|r| write(r, 2, Op::Delete { cache: cache.clone(), key: key.clone() }),
+        &|r| {
+            let (cache, key) = (cache.clone(), key.clone());
+            let payload = Payload::Remove { cache, key, version: 1, why: Why::Expired };
+            r.apply(&Entry { term: 1, index: 2, time: LogTime(0), payload });
+        },
+    ];
+    for speaks in speaks {
+        let replica = replica(None);
+        assert!(show(&replica, Some("direct"), 500, None));
+        assert_eq!(get(&replica, || Time(1)), Err(ReadRefusal::NoLease), "under a lease only");
+        replica.set_lease(Some(lease(1, 1)));
+        assert_eq!(text(&replica, 499).as_deref(), Some("direct"));
+        let found = replica.get_after(CACHE, b"k", position(1, 1), || Time(5)).expect("leased");
+        assert_eq!(found.value.map(|(_, version)| version), Some(0));
+        let linearizable = replica.get_at(CACHE, b"k", point(1, 1, 0)).expect("applied");
+        assert_eq!(linearizable.value.map(|(_, version)| version), Some(1), "the log only");
+        speaks(&replica);
+        assert_ne!(text(&replica, 499).as_deref(), Some("direct"));
+    }
+}
+
+#[test]
+fn what_is_shown_in_advance_ends() {
+    let replica = replica(None);
+    replica.set_lease(Some(lease(1, 1)));
+    assert!(show(&replica, Some("direct"), 500, Some(300)));
+    assert_eq!(text(&replica, 299).as_deref(), Some("direct"));
+    assert_eq!(text(&replica, 300), None, "its own end");
+    assert_eq!(text(&replica, 500).as_deref(), Some("v"), "the log has not heard of it");
+    assert!(show(&replica, None, 500, None));
+    assert_eq!(text(&replica, 1), None, "removed in advance");
+    replica.clear();
+    replica.begin(GENERATION, Time(0));
+    put(&replica, 1, "v", None);
+    replica.set_lease(Some(lease(1, 1)));
+    assert_eq!(text(&replica, 1).as_deref(), Some("v"), "a wipe forgets it");
+}
+
+#[test]
+fn what_is_shown_in_advance_is_bounded() {
+    let replica = replica(None);
+    let cache: Arc<str> = Arc::from(CACHE);
+    let one = |i: u32, size: usize, until| {
+        let key = Bytes::from(i.to_be_bytes().to_vec());
+        replica.overlay(&cache, &key, Some(Bytes::from(vec![0; size])), Time(until), None)
+    };
+    let shown = (0..10_000).filter(|i| one(*i, 10, 500)).count();
+    assert_eq!(shown, 4096);
+    assert!(one(0, 20, 600), "one that is there already may be replaced");
+    assert!(!one(5000, 10, 600));
+    replica.set_lease(Some(Lease { log_time_at: Time(500), ..lease(1, 1) }));
+    let large = (1..100).filter(|i| one(*i, 1 << 20, 600)).count();
+    assert_eq!(large, 3, "what is not shown any more makes room, within the bytes");
+    write(&replica, 2, Op::Clear { cache: cache.clone() });
+    assert!(one(1, (4 << 20) - 200, 600), "all of it is free again");
+}
+
+#[test]
+fn changes_of_another_generation_are_a_gap() {
+    let replica = replica(None);
+    let changes = |after| replica.changes(after, Some(CACHE), 9).map(|changes| changes.len());
+    assert_eq!(changes(position(1, 0)), Ok(1));
+    assert_eq!(changes(position(2, 0)), Err(Gap));
+    assert_eq!(replica.feed_end(), Some(position(1, 1)));
+    replica.clear();
+    assert_eq!((changes(position(1, 0)), replica.feed_end()), (Err(Gap), None));
+}
+
+#[cfg(feature = "testing")]
+mod mutants {
+    use super::*;
+
+    fn lacking(mutant: Mutant) -> Testing {
+        Testing { mutant: Some(mutant), ..Testing::default() }
+    }
+
+    #[test]
+    fn a_lease_checked_too_early_serves_what_is_replaced() {
+        let replica = with(lacking(Mutant::ValueAfterLeaseCheck), None);
+        // It asks the clock first: what is written then is read all the same, and what ends then is not noticed.
+        let result = wiped_while_reading(&replica, |replica| put(replica, 2, "late", None));
+        assert_eq!(result, Ok(true));
+        replica.set_lease(Some(lease(1, 1)));
+        let found = replica.get(CACHE, b"k", || {
+            put(&replica, 3, "later", None);
+            Time(5)
+        });
+        assert_eq!(found.ok().and_then(|f| f.value).map(|(_, version)| version), Some(3));
+    }
+
+    #[test]
+    fn the_local_clock_lets_values_live_too_long() {
+        let replica = with(lacking(Mutant::ExpiryByLocalClock), Some(LogTime(900)));
+        replica.set_lease(Some(Lease { log_time: LogTime(2000), ..lease(1, 1) }));
+        assert_eq!(get(&replica, || Time(5)), Ok(true));
+    }
+}

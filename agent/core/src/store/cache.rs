@@ -1,0 +1,141 @@
+//! One cache, as one shard holds it.
+//!
+//! ```text
+//! Cache ─ values: key ─▶ Value │ ends: (end, version) ─▶ Value │ order: version ─▶ Value, where values are evicted │ limits
+//! ```
+//!
+//! The orders share the values' memory. The table of values has a keyed hash, since clients choose keys; nothing
+//! iterates over it where the order could be seen.
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::request::{Limits, WhenFull};
+use crate::store::Store;
+use crate::store::hash::hash;
+use crate::store::value::{ByKey, Value};
+use crate::types::{Index, LogTime};
+
+/// A table that is filled to less than this part is made smaller.
+const SPARSE: usize = 8;
+
+#[derive(Debug, Default)]
+pub(super) struct Cache {
+    values: HashSet<ByKey>,
+    ends: BTreeMap<(LogTime, Index), Value>,
+    /// Only where [`WhenFull::Evict`] is declared.
+    order: Option<BTreeMap<Index, Value>>,
+    limits: Option<Limits>,
+    bytes: usize,
+    /// Of all values, combined with XOR: their order does not show, and a change costs its own value only.
+    digest: u64,
+}
+
+impl Cache {
+    /// Number of values, ended ones included.
+    pub(super) fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.values.capacity()
+    }
+
+    /// What its values are charged with.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    pub(super) fn limits(&self) -> Option<&Limits> {
+        self.limits.as_ref()
+    }
+
+    /// Nothing would be lost with it.
+    pub(super) fn is_void(&self) -> bool {
+        self.values.is_empty() && self.limits.is_none()
+    }
+
+    pub(super) fn get(&self, key: &[u8]) -> Option<&Value> {
+        self.values.get(key).map(|held| &held.0)
+    }
+
+    /// Gives what was there before.
+    pub(super) fn insert(&mut self, name: &str, value: Value) -> Option<Value> {
+        self.digest ^= digest_of(name, &value);
+        self.bytes += charge(&value);
+        if let Some(end) = value.expires_at() {
+            self.ends.insert((end, value.version()), value.clone());
+        }
+        if let Some(order) = &mut self.order {
+            order.insert(value.version(), value.clone());
+        }
+        let old = self.values.replace(ByKey(value))?.0;
+        self.forget(name, &old);
+        Some(old)
+    }
+
+    pub(super) fn remove(&mut self, name: &str, key: &[u8]) -> Option<Value> {
+        let old = self.values.take(key)?.0;
+        self.forget(name, &old);
+        if self.values.len() * SPARSE < self.values.capacity() {
+            self.values.shrink_to(self.values.len() * 2);
+        }
+        Some(old)
+    }
+
+    fn forget(&mut self, name: &str, old: &Value) {
+        self.digest ^= digest_of(name, old);
+        self.bytes -= charge(old);
+        if let Some(end) = old.expires_at() {
+            self.ends.remove(&(end, old.version()));
+        }
+        if let Some(order) = &mut self.order {
+            order.remove(&old.version());
+        }
+    }
+
+    /// Removes all values.
+    pub(super) fn clear(&mut self) {
+        let order = self.order.is_some().then(BTreeMap::new);
+        *self = Self { limits: self.limits, order, ..Self::default() };
+    }
+
+    pub(super) fn declare(&mut self, limits: Limits) {
+        self.limits = Some(limits);
+        match limits.when_full {
+            WhenFull::Evict if self.order.is_none() => {
+                self.order = Some(self.values.iter().map(|v| (v.0.version(), v.0.clone())).collect());
+            }
+            WhenFull::Evict => {}
+            WhenFull::Reject => self.order = None,
+        }
+    }
+
+    /// All values, in no order.
+    pub(super) fn values(&self) -> impl Iterator<Item = &Value> {
+        self.values.iter().map(|held| &held.0)
+    }
+
+    /// Values that have ended at `now`, first ended first.
+    pub(super) fn ended(&self, now: LogTime) -> impl Iterator<Item = &Value> {
+        self.ends.range(..=(now, Index::MAX)).map(|(_, value)| value)
+    }
+
+    /// Values written after `after`, first written first; none where values are not evicted.
+    pub(super) fn oldest(&self, after: Index) -> impl Iterator<Item = &Value> {
+        let from = after.saturating_add(1);
+        self.order.iter().flat_map(move |order| order.range(from..)).map(|(_, value)| value)
+    }
+}
+
+fn charge(value: &Value) -> usize {
+    Store::cost(value.key().len(), value.len())
+}
+
+fn digest_of(name: &str, value: &Value) -> u64 {
+    hash([name.as_bytes(), value.raw()])
+}
