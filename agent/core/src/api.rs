@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::config::Configuration;
-use crate::message::{AckLevel, Done, Message, Refusal, Request};
-use crate::types::{Boot, Epoch, Generation, Incarnation, Index, Slot, Span, Term};
+use crate::config::{Configuration, HostList};
+use crate::message::Message;
+use crate::request::{AckLevel, Done, Refusal, Request, Stamp};
+use crate::testing::Testing;
+use crate::types::{Boot, Epoch, Generation, Incarnation, Index, LogTime, Slot, Span, Term, Time};
 
 /// What one node is told once, when it is born.
 #[derive(Clone, Debug)]
@@ -27,6 +29,24 @@ pub struct Settings {
     pub store_bytes: usize,
     /// The lowest epoch of a host list with which this node may take part in a genesis.
     pub min_epoch: Epoch,
+    /// Requests of one session without an answer, at most; the results of so many are remembered.
+    pub session_window: u64,
+    /// Sessions, at most.
+    pub sessions: usize,
+    /// A session that is not used for so long is ended by the leader.
+    pub session_idle: Span,
+    /// Bytes of remembered results, at most.
+    pub dedup_bytes: usize,
+    /// Bytes of one value, at most.
+    pub value_bytes: usize,
+    /// Bytes of one key, at most.
+    pub key_bytes: usize,
+    /// Writes of this node that wait for an answer, at most.
+    pub waiting: usize,
+    /// Bytes of the writes of this node that wait for an answer, at most.
+    pub waiting_bytes: usize,
+    /// What only tests change.
+    pub testing: Testing,
 }
 
 impl Settings {
@@ -43,6 +63,15 @@ impl Settings {
             window_bytes: 4 << 20,
             store_bytes: 128 << 20,
             min_epoch: 0,
+            session_window: 1 << 15,
+            sessions: 1024,
+            session_idle: Span::from_millis(60_000),
+            dedup_bytes: 32 << 20,
+            value_bytes: 1 << 20,
+            key_bytes: 64 << 10,
+            waiting: 1 << 16,
+            waiting_bytes: 16 << 20,
+            testing: Testing::default(),
         }
     }
 }
@@ -58,11 +87,35 @@ pub enum Input {
     Propose {
         /// Chosen by the caller, repeated in the reply.
         ticket: u64,
+        /// `None`: stamped by this node, with a session of its own. A client that repeats a request over several nodes
+        /// opens a session itself ([`Request::OpenSession`]) and stamps what it sends.
+        stamp: Option<Stamp>,
         /// What is wanted.
         request: Request,
         /// When to answer.
         level: AckLevel,
+        /// At the latest then it is answered, on this node's clock.
+        deadline: Time,
     },
+    /// A client of this node wants to read what stands at this moment; answered once with [`Output::ReadReady`].
+    Read {
+        /// Chosen by the caller, repeated in the answer.
+        ticket: u64,
+        /// At the latest then it is answered, on this node's clock.
+        deadline: Time,
+    },
+    /// The host list was read, or read again. One with a lower epoch than before is ignored (S2).
+    Hosts(HostList),
+    /// The operator wants the size changed (rule 4); answered at once with [`Output::Size`]. Only a leader takes it, and
+    /// it may be repeated at will.
+    SetSize {
+        /// Chosen by the caller, repeated in the answer.
+        ticket: u64,
+        /// Which change.
+        change: SizeChange,
+    },
+    /// The wall clock and the boot clock have moved by different amounts: leases may have been measured wrongly (rule 7).
+    ClockJumped,
     /// The stream to this slot ended: what was forwarded on it has an unknown outcome.
     LinkLost(Slot),
     /// Hand the leadership over, because this process is about to stop.
@@ -71,6 +124,10 @@ pub enum Input {
 
 /// What a node wants done, in this order.
 #[derive(Clone, Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "most of them are messages; a box each would be an allocation each"
+)]
 pub enum Output {
     /// Send this; it may get lost.
     Send(Message),
@@ -81,8 +138,83 @@ pub enum Output {
         /// What became of it.
         result: Result<Done, Refusal>,
     },
+    /// What a linearizable read must use, see [`crate::Replica::get_at`].
+    ReadReady {
+        /// From the input.
+        ticket: u64,
+        /// `None`: no quorum, or the deadline has passed.
+        point: Option<ReadPoint>,
+    },
+    /// How a change of size goes.
+    Size {
+        /// From the input.
+        ticket: u64,
+        /// How far it is.
+        progress: Result<SizeProgress, SizeRefusal>,
+    },
     /// Something that a person would want to know.
     Event(Event),
+}
+
+/// A point in the log that is no older than the question for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadPoint {
+    /// Of this generation.
+    pub generation: Generation,
+    /// What must be applied.
+    pub index: Index,
+    /// The log's time to judge expiry by.
+    pub log_time: LogTime,
+}
+
+/// A change of the size, with the number of the host list that announces it (rule 3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SizeChange {
+    /// Epoch of the host list that says `now` and `next`.
+    pub epoch: Epoch,
+    /// The slots before.
+    pub now: Vec<Slot>,
+    /// The slots after; `None`: a change that was announced is taken back, `now` stays.
+    pub next: Option<Vec<Slot>>,
+}
+
+/// How far a change of size is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SizeProgress {
+    /// Committed: the configuration is that of the change, or a later one.
+    Done,
+    /// In the log, not committed yet.
+    UnderWay,
+    /// Not begun: seats or leadership must move first. Ask again.
+    Preparing,
+}
+
+/// Why a change of size is not begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SizeRefusal {
+    /// Another node leads, or none.
+    NotLeader,
+    /// Not enough of the slots say that their own list is that of the change or a later one.
+    Unconfirmed {
+        /// So many do.
+        confirmed: usize,
+        /// So many must.
+        needed: usize,
+    },
+    /// The new slots have no caught-up members in sufficient number yet.
+    NotCaughtUp {
+        /// So many of `next` are.
+        caught_up: usize,
+        /// So many must be.
+        needed: usize,
+    },
+    /// The configuration in force is not the one that this change begins with.
+    OtherConfiguration {
+        /// Its number.
+        epoch: Epoch,
+    },
+    /// A list is empty, too long, or names a slot twice.
+    Malformed,
 }
 
 /// Something that a person would want to know.
@@ -146,6 +278,16 @@ pub enum Event {
         /// Why.
         reason: &'static str,
     },
+    /// Another host list is in use.
+    HostsChanged {
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// A change of size is in the log.
+    Resizing {
+        /// Number of the configuration.
+        epoch: Epoch,
+    },
     /// The leadership was handed over, or there was none to hand over.
     HandedOver,
 }
@@ -198,6 +340,8 @@ pub struct Status {
     pub elections: u64,
     /// Bytes held by the log.
     pub log_bytes: usize,
+    /// The configuration that is newest in the log.
+    pub configuration: Option<Arc<Configuration>>,
 }
 
 /// One slot as another node sees it.
@@ -211,4 +355,6 @@ pub struct Member {
     pub lag: Option<u64>,
     /// It holds a seat and everything that is committed; only the leader knows of others.
     pub caught_up: bool,
+    /// Somebody without a seat lives there and holds everything that is committed; only the leader knows.
+    pub learned: bool,
 }

@@ -56,6 +56,11 @@ pub type Seats = BTreeMap<Slot, Incarnation>;
 /// A configuration of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Configuration {
+    /// Number of the host list that its lists correspond to (rule 3): a change of size is known by its number, never
+    /// by the names of its slots alone.
+    pub epoch: Epoch,
+    /// Two lists: made by a change of size, which any later leader completes by itself. Those of a genesis wait for one.
+    pub resizing: bool,
     /// One slot list, or two while the size changes.
     pub lists: Vec<Vec<Slot>>,
     /// One seat map, or two while a seat is swapped.
@@ -77,26 +82,43 @@ impl Configuration {
     /// list under each map, and the least of those.
     #[must_use]
     pub fn reached<T: Ord + Copy + Default>(&self, mut of: impl FnMut(&Incarnation) -> T) -> T {
-        self.parts()
-            .map(|(list, seats)| {
-                let mut values: Vec<T> =
-                    list.iter().map(|slot| seats.get(slot).map_or_else(T::default, &mut of)).collect();
-                values.sort_unstable_by(|a, b| b.cmp(a));
-                values.get(list.len() / 2).copied().unwrap_or_default()
-            })
-            .min()
-            .unwrap_or_default()
+        let mut least = None;
+        for (list, seats) in self.parts() {
+            let mut value = |slot: &Slot| seats.get(slot).map_or_else(T::default, &mut of);
+            // Asked for with every heartbeat and every commit: no allocation for lists as long as they are.
+            let mut few = [T::default(); 16];
+            let reached = if let Some(values) = few.get_mut(..list.len()) {
+                values.iter_mut().zip(list).for_each(|(v, slot)| *v = value(slot));
+                middle(values)
+            } else {
+                middle(&mut list.iter().map(value).collect::<Vec<T>>())
+            };
+            least = Some(least.map_or(reached, |least: T| least.min(reached)));
+        }
+        least.unwrap_or_default()
+    }
+
+    /// One of its lists has this slot.
+    #[must_use]
+    pub fn has(&self, slot: &Slot) -> bool {
+        self.lists.iter().any(|list| list.contains(slot))
     }
 
     fn parts(&self) -> impl Iterator<Item = (&Vec<Slot>, &Seats)> {
         self.lists.iter().flat_map(|list| self.maps.iter().map(move |seats| (list, seats)))
     }
 
+    /// The same without the slots whose seats nobody holds: what a quorum must not be counted of.
+    pub(crate) fn present(&self) -> Self {
+        let held = |slot: &&Slot| self.maps.iter().any(|seats| seats.contains_key(*slot));
+        let lists = self.lists.iter().map(|list| list.iter().filter(held).cloned().collect()).collect();
+        Self { lists, ..self.clone() }
+    }
+
     /// Whether it holds a seat under any map.
     #[must_use]
     pub fn seats(&self, who: &Incarnation) -> bool {
-        self.maps.iter().any(|seats| seats.get(&who.slot) == Some(who))
-            && self.lists.iter().any(|list| list.contains(&who.slot))
+        self.maps.iter().any(|seats| seats.get(&who.slot) == Some(who)) && self.has(&who.slot)
     }
 
     /// Every incarnation that holds a seat, once.
@@ -133,6 +155,12 @@ impl Configuration {
         64 * (self.maps.iter().map(BTreeMap::len).sum::<usize>()
             + self.lists.iter().map(Vec::len).sum::<usize>())
     }
+}
+
+/// The ⌊n/2⌋+1-th greatest.
+fn middle<T: Ord + Copy + Default>(values: &mut [T]) -> T {
+    values.sort_unstable_by(|a, b| b.cmp(a));
+    values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! * [`types`]: slot, incarnation, generation, time · [`config`]: host list, configuration, quorum
-//! * [`log`]: entries and the ring · [`message`]: what nodes say · [`api`]: inputs, outputs, status
+//! * [`request`]: what clients want · [`log`]: entries and the ring · [`message`]: what nodes say · [`api`]: inputs, outputs
 //! * [`node`]: the protocol, one file per rule · [`store`]: the state machine · [`replica`]: what readers see
 //!
 //! There is no I/O here, no clock, no thread, no randomness but that of a seed, and no iteration over a hash map:
@@ -24,13 +24,18 @@ pub mod log;
 pub mod message;
 pub mod node;
 pub mod replica;
+pub mod request;
 mod rng;
 pub mod store;
+pub mod testing;
 pub mod types;
 
-pub use api::{Event, Input, Member, Output, Role, Settings, Status};
+pub use api::{
+    Event, Input, Member, Output, ReadPoint, Role, Settings, SizeChange, SizeProgress, SizeRefusal, Status,
+};
 pub use config::{Configuration, HostList};
-pub use message::{AckLevel, Done, Message, Refusal, Request};
+pub use message::Message;
 pub use node::Node;
 pub use replica::{Found, ReadRefusal, Replica};
+pub use request::{AckLevel, Condition, Done, Effect, Limit, Limits, Refusal, Request, Stamp, WhenFull};
 pub use types::{Boot, Generation, Incarnation, Index, LogTime, Slot, Span, Term, Time};

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::config::Configuration;
+use crate::request::{Condition, Limits};
 use crate::types::{Index, LogTime, Term};
 
 /// One entry of the log.
@@ -31,9 +32,57 @@ pub enum Payload {
     Noop,
     /// Puts a configuration in force.
     Configuration(Arc<Configuration>),
+    /// What a client wanted.
+    Write {
+        /// By which a repetition is known.
+        tag: Option<Tag>,
+        /// What it does.
+        op: Op,
+    },
+    /// Removes a value, if it is still the one of this version.
+    Remove {
+        /// From which cache.
+        cache: Arc<str>,
+        /// Which key.
+        key: Bytes,
+        /// Index of the entry that wrote it.
+        version: Index,
+        /// Why.
+        why: Why,
+    },
+    /// Ends a session: its results are forgotten.
+    EndSession {
+        /// Index of the entry that opened it.
+        session: Index,
+    },
+}
+
+/// Why the leader removes a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Its time has come.
+    Expired,
+    /// To make room.
+    Evicted,
+}
+
+/// A request's place in its session; see [`crate::request::Stamp`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tag {
+    /// Index of the entry that opened the session.
+    pub session: Index,
+    /// Number of the request in it.
+    pub seq: u64,
+    /// No request below this will come again.
+    pub floor: u64,
+}
+
+/// What a client wanted, as the leader decided it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
     /// Stores a value.
     Put {
-        /// Which cache.
+        /// In which cache.
         cache: Arc<str>,
         /// Under which key.
         key: Bytes,
@@ -41,6 +90,8 @@ pub enum Payload {
         value: Bytes,
         /// When it ends.
         expires_at: Option<LogTime>,
+        /// Only if this holds.
+        condition: Condition,
     },
     /// Removes a key.
     Delete {
@@ -49,30 +100,76 @@ pub enum Payload {
         /// Which key.
         key: Bytes,
     },
-    /// Removes a value that has ended, if it is still the one of this version.
-    Expire {
+    /// Removes a key and gives what it held.
+    Take {
         /// From which cache.
         cache: Arc<str>,
         /// Which key.
         key: Bytes,
-        /// Index of the entry that wrote it.
-        version: Index,
     },
+    /// Adds to a number.
+    Increment {
+        /// In which cache.
+        cache: Arc<str>,
+        /// Which key.
+        key: Bytes,
+        /// What is added.
+        by: i64,
+        /// When a number that was missing ends.
+        expires_at: Option<LogTime>,
+    },
+    /// Removes all values of a cache.
+    Clear {
+        /// Which cache.
+        cache: Arc<str>,
+    },
+    /// Says what a cache may hold.
+    Declare {
+        /// Which cache.
+        cache: Arc<str>,
+        /// What it may hold.
+        limits: Limits,
+    },
+    /// Opens the session that has this entry's index as its number.
+    OpenSession,
+}
+
+impl Op {
+    /// The one key that it is about.
+    #[must_use]
+    pub fn key(&self) -> Option<(&Arc<str>, &Bytes)> {
+        match self {
+            Self::Put { cache, key, .. }
+            | Self::Delete { cache, key }
+            | Self::Take { cache, key }
+            | Self::Increment { cache, key, .. } => Some((cache, key)),
+            Self::Clear { .. } | Self::Declare { .. } | Self::OpenSession => None,
+        }
+    }
+
+    fn size(&self) -> usize {
+        match self {
+            Self::Put { cache, key, value, .. } => cache.len() + key.len() + value.len(),
+            Self::Delete { cache, key } | Self::Take { cache, key } | Self::Increment { cache, key, .. } => {
+                cache.len() + key.len()
+            }
+            Self::Clear { cache } | Self::Declare { cache, .. } => cache.len(),
+            Self::OpenSession => 0,
+        }
+    }
 }
 
 impl Entry {
     /// Bytes that it takes in memory, roughly.
     #[must_use]
     pub fn size(&self) -> usize {
-        const FIXED: usize = 96;
+        const FIXED: usize = 160;
         FIXED
             + match &self.payload {
-                Payload::Noop => 0,
+                Payload::Noop | Payload::EndSession { .. } => 0,
                 Payload::Configuration(c) => c.size(),
-                Payload::Put { cache, key, value, .. } => cache.len() + key.len() + value.len(),
-                Payload::Delete { cache, key } | Payload::Expire { cache, key, .. } => {
-                    cache.len() + key.len()
-                }
+                Payload::Write { op, .. } => op.size(),
+                Payload::Remove { cache, key, .. } => cache.len() + key.len(),
             }
     }
 }

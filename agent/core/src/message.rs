@@ -3,10 +3,9 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use crate::config::Configuration;
 use crate::log::Entry;
+use crate::request::{AckLevel, Done, Refusal, Request, Stamp};
 use crate::store::Record;
 use crate::types::{Boot, Epoch, Generation, Incarnation, Index, LogTime, Slot, Span, Term, Time};
 
@@ -42,7 +41,9 @@ impl Message {
     pub fn class(&self) -> Class {
         match self.body {
             Body::SnapshotChunk(_) | Body::SnapshotReply(_) => Class::Bulk,
-            Body::Forward(_) | Body::ForwardReply(_) => Class::Forward,
+            Body::Forward(_) | Body::ForwardReply(_) | Body::ReadIndex(_) | Body::ReadIndexReply(_) => {
+                Class::Forward
+            }
             _ => Class::Control,
         }
     }
@@ -85,6 +86,10 @@ pub enum Body {
     Forward(Forward),
     /// Its result.
     ForwardReply(ForwardReply),
+    /// Where must a node be to read what stands now?
+    ReadIndex(ReadIndex),
+    /// The answer to it.
+    ReadIndexReply(ReadIndexReply),
 }
 
 /// Gossip.
@@ -292,77 +297,13 @@ pub struct Revoke {
     pub term: Term,
 }
 
-/// What a client wants written.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Request {
-    /// Store a value.
-    Put {
-        /// Which cache.
-        cache: Arc<str>,
-        /// Under which key.
-        key: Bytes,
-        /// The value.
-        value: Bytes,
-        /// How long it lives.
-        ttl: Option<Span>,
-    },
-    /// Remove a value.
-    Delete {
-        /// From which cache.
-        cache: Arc<str>,
-        /// Which key.
-        key: Bytes,
-    },
-}
-
-impl Request {
-    /// Bytes that it takes, roughly.
-    #[must_use]
-    pub fn size(&self) -> usize {
-        match self {
-            Self::Put { cache, key, value, .. } => cache.len() + key.len() + value.len(),
-            Self::Delete { cache, key } => cache.len() + key.len(),
-        }
-    }
-}
-
-/// When a write is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum AckLevel {
-    /// Appended at the leader: lost if the leader dies or is deposed before it has replicated.
-    Leader,
-    /// Committed by a quorum and applied at the leader: lost only with its generation.
-    #[default]
-    Quorum,
-}
-
-/// What became of a write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Done {
-    /// Index of its entry.
-    pub version: Index,
-    /// The key was there before (level Quorum only).
-    pub existed: bool,
-}
-
-/// Why a write has no result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// It was never appended nor forwarded: no leader with a quorum.
-    NoQuorum,
-    /// It may or may not stand.
-    UnknownOutcome,
-    /// A limit is reached; it was never appended.
-    Limit,
-    /// The node asked does not lead; it was never appended. Only between nodes.
-    NotLeader,
-}
-
 /// A write on its way to the leader.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Forward {
     /// Chosen by the sender.
     pub id: u64,
+    /// By which it is known again; `None` only for what may be done twice: opening a session, declaring a cache.
+    pub stamp: Option<Stamp>,
     /// What is wanted.
     pub request: Request,
     /// When to answer.
@@ -376,4 +317,20 @@ pub struct ForwardReply {
     pub id: u64,
     /// What became of it.
     pub result: Result<Done, Refusal>,
+}
+
+/// Asks the leader for a point that is no older than the question (Ongaro, "Consensus", §6.4).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ReadIndex {
+    /// Chosen by the sender.
+    pub id: u64,
+}
+
+/// The answer to [`ReadIndex`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ReadIndexReply {
+    /// Repeated.
+    pub id: u64,
+    /// Index that must be applied, and the log's time to judge expiry by; `None`: the node asked does not lead.
+    pub point: Option<(Index, LogTime)>,
 }

@@ -10,6 +10,7 @@ use crate::node::leader::Leader;
 use crate::node::snapshot::Install;
 use crate::node::{Life, Node};
 use crate::replica::Lease;
+use crate::testing::{Mutant, Testing};
 use crate::types::{Epoch, Generation, Incarnation, Index, LogTime, Span, Term, Time};
 
 #[derive(Debug)]
@@ -40,6 +41,9 @@ pub(super) struct Bound {
     pub(super) revoked_in: Option<Term>,
     pub(super) install: Option<Install>,
     pub(super) was_seated: bool,
+    /// Leases are believed only if they were asked for after this (rule 7: a clock jumped).
+    pub(super) leases_after: Time,
+    testing: Testing,
 }
 
 #[derive(Debug)]
@@ -66,7 +70,13 @@ pub(super) struct Candidate {
 }
 
 impl Bound {
-    pub(super) fn new(generation: Generation, term: Term, founding_epoch: Epoch, now: Time) -> Self {
+    pub(super) fn new(
+        generation: Generation,
+        term: Term,
+        founding_epoch: Epoch,
+        now: Time,
+        testing: Testing,
+    ) -> Self {
         Self {
             generation,
             founding_epoch,
@@ -86,6 +96,8 @@ impl Bound {
             revoked_in: None,
             install: None,
             was_seated: false,
+            leases_after: Time(0),
+            testing,
         }
     }
 
@@ -104,8 +116,9 @@ impl Bound {
     /// not, or an old map whose seats are dead would be needed by a node that has not heard that it was left.
     fn counting(&self) -> impl Iterator<Item = &Configuration> {
         let mut newer: Option<&Configuration> = None;
+        let new_alone = self.testing.lacks(Mutant::LeaveByNewMajority);
         self.configurations.iter().rev().map(|(_, c)| c.as_ref()).take_while(move |c| {
-            let counts = newer.is_none_or(|n| n.lists != c.lists);
+            let counts = newer.is_none_or(|n| n.lists != c.lists && !new_alone);
             newer = Some(c);
             counts
         })
@@ -113,7 +126,9 @@ impl Bound {
 
     /// Whether all configurations that count agree.
     pub(super) fn quorum(&self, yes: impl Fn(&Incarnation) -> bool) -> bool {
-        !self.configurations.is_empty() && self.counting().all(|c| c.quorum(&yes))
+        let present = self.testing.lacks(Mutant::QuorumOfPresentSeats);
+        !self.configurations.is_empty()
+            && self.counting().all(|c| if present { c.present().quorum(&yes) } else { c.quorum(&yes) })
     }
 
     /// It holds a seat, and no change of seats or slots is under way: the loss of any minority is survived.
@@ -123,7 +138,14 @@ impl Bound {
 
     /// What a quorum of all configurations that count has reached.
     pub(super) fn reached<T: Ord + Copy + Default>(&self, of: impl Fn(&Incarnation) -> T) -> T {
-        self.counting().map(|c| c.reached(&of)).min().unwrap_or_default()
+        let present = self.testing.lacks(Mutant::QuorumOfPresentSeats);
+        let reached = |c: &Configuration| if present { c.present().reached(&of) } else { c.reached(&of) };
+        self.counting().map(reached).min().unwrap_or_default()
+    }
+
+    /// It has a seat in any of them.
+    pub(super) fn has_seat(&self, who: &Incarnation) -> bool {
+        self.configurations.iter().any(|(_, c)| c.seats(who))
     }
 
     /// Everybody with a seat in any of them, once.
@@ -186,25 +208,24 @@ impl Node {
         let part = match &bound.part {
             Part::Follower(f) => f.election_at.unwrap_or(Time(u64::MAX)),
             Part::Candidate(c) => c.retry_at,
-            Part::Leader(l) => l.next_heartbeat,
+            Part::Leader(l) => l.next_heartbeat.min(Self::acks_deadline(l)),
         };
-        let forwards = match bound.acked_at {
-            _ if self.forwards.is_empty() => Time(u64::MAX),
-            Some(at) => at + self.settings.lease,
-            None => self.now,
-        };
-        part.min(self.invalidation(bound)).min(forwards).max(self.now + Span(1000))
+        let own = if self.own.is_empty() { Time(u64::MAX) } else { self.own.check_at };
+        part.min(self.invalidation(bound)).min(own).max(self.now + Span(1000))
     }
 
     /// Moves the commit index and applies what it covers.
     pub(super) fn commit_to(&mut self, index: Index) {
         let me = self.outbox.me.clone();
-        let Life::Bound(bound) = &mut self.life else { return };
-        while bound.commit < index {
+        loop {
+            let Life::Bound(bound) = &mut self.life else { return };
+            if bound.commit >= index {
+                break;
+            }
             let Some(entry) = bound.log.get(bound.commit + 1).cloned() else { break };
             bound.commit = entry.index;
             bound.active = true;
-            let existed = self.replica.store().apply(&entry);
+            let done = self.replica.apply(&entry);
             if let Payload::Configuration(configuration) = &entry.payload {
                 while bound.configurations.get(1).is_some_and(|(at, _)| *at <= entry.index) {
                     bound.configurations.pop_front();
@@ -213,13 +234,14 @@ impl Node {
                 self.outbox
                     .event(Event::Configured { index: entry.index, configuration: configuration.clone() });
             }
-            if let Part::Leader(leader) = &mut bound.part {
-                leader.committed(&entry, existed, &mut self.outbox);
+            if self.is_leader() {
+                self.committed(&entry, &done);
             }
         }
-        let unseated = bound.was_seated
-            && bound.committed().is_some_and(|c| !c.seats(&me))
-            && bound.seated().iter().all(|s| *s != me);
+        self.release_reads();
+        let Life::Bound(bound) = &mut self.life else { return };
+        let unseated =
+            bound.was_seated && bound.committed().is_some_and(|c| !c.seats(&me)) && !bound.has_seat(&me);
         if unseated {
             self.wipe("its seat was given to another incarnation");
         }

@@ -7,7 +7,8 @@ use crate::api::Event;
 use crate::message::{Body, PreVote, PreVoteReply, Vote, VoteReply};
 use crate::node::bound::{Candidate, Follower, Part};
 use crate::node::{Life, Node};
-use crate::types::{Incarnation, Slot, Span, Term};
+use crate::testing::Mutant;
+use crate::types::{Incarnation, Slot, Span, Term, Time};
 
 impl Node {
     /// A follower whose leader is silent, or a candidate whose attempt went nowhere.
@@ -41,8 +42,24 @@ impl Node {
     /// Whether rule 3b and rule 6 let it take part in elections of its generation.
     fn may_vote(&self) -> bool {
         let Life::Bound(bound) = &self.life else { return false };
-        let knows = bound.active || self.hosts.epoch <= bound.founding_epoch;
-        knows && self.now >= self.promised_until() && self.now >= bound.own_lease_end
+        self.knows_enough(bound.term + 1)
+            && self.now >= self.promised_until()
+            && self.now >= self.bound_by_own_lease_until()
+    }
+
+    /// Rule 3b, for a term in which it would vote.
+    pub(super) fn knows_enough(&self, term: Term) -> bool {
+        let Life::Bound(bound) = &self.life else { return false };
+        let founding_only = term > 1 && self.settings.testing.lacks(Mutant::FoundingTermOnly);
+        bound.active || self.hosts.epoch <= bound.founding_epoch || founding_only
+    }
+
+    /// Rule 6: a leader is bound, too, also after it stepped down.
+    fn bound_by_own_lease_until(&self) -> Time {
+        if self.settings.testing.lacks(Mutant::LeaderNotBoundByLease) {
+            return Time(0);
+        }
+        self.bound_ref().map_or(Time(0), |bound| bound.own_lease_end)
     }
 
     fn pre_campaign(&mut self) {
@@ -76,7 +93,7 @@ impl Node {
 
     pub(super) fn on_pre_vote(&mut self, from: &Incarnation, ask: &PreVote) {
         let Life::Bound(bound) = &self.life else { return };
-        if self.now < bound.own_lease_end {
+        if self.now < self.bound_by_own_lease_until() {
             return;
         }
         let leader_alive = bound.acked_at.is_some_and(|at| self.now.since(at) < self.settings.lease);
@@ -152,11 +169,11 @@ impl Node {
         let Life::Bound(bound) = &self.life else { return };
         // The leader of the term that this node is in has given up every lease for this candidate.
         let released = ask.handed_over_by == Some(bound.term);
-        if now < bound.own_lease_end && !released {
+        if now < self.bound_by_own_lease_until() && !released {
             return; // rule 6: whole, its term included
         }
         let promised = !released && now < self.promised_until();
-        let unsure = !bound.active && self.hosts.epoch > bound.founding_epoch;
+        let unsure = !self.knows_enough(ask.term);
         if promised || unsure || ask.term < bound.term {
             let reply = VoteReply { term: bound.term, granted: false };
             return self.outbox.send(from, Body::VoteReply(reply));
@@ -198,7 +215,7 @@ impl Node {
     }
 
     /// A higher term: follows nobody in it yet.
-    fn enter_term(&mut self, term: Term, election_at: crate::types::Time) {
+    fn enter_term(&mut self, term: Term, election_at: Time) {
         if self.is_leader() {
             self.step_down("another node campaigns in a higher term");
         }

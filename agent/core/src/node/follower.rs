@@ -5,12 +5,14 @@ use crate::message::{Append, AppendReply, Body};
 use crate::node::bound::{Bound, Follower, Part};
 use crate::node::{Life, Node};
 use crate::replica::Lease;
+use crate::testing::Mutant;
 use crate::types::{Incarnation, Index, Span, Term};
 
 impl Node {
     pub(super) fn on_append(&mut self, from: Incarnation, append: Append) {
         self.compact();
         let epoch = self.hosts.epoch;
+        let founding_only = append.term > 1 && self.settings.testing.lacks(Mutant::FoundingTermOnly);
         let Life::Bound(bound) = &mut self.life else { return };
         if append.term < bound.term {
             let reply = AppendReply {
@@ -24,7 +26,7 @@ impl Node {
             return self.outbox.send(&from, Body::AppendReply(reply));
         }
         // Rule 3b.
-        if !bound.active && append.commit == 0 && epoch > append.founding_epoch {
+        if !bound.active && append.commit == 0 && epoch > append.founding_epoch && !founding_only {
             return;
         }
         self.follow(&from, append.term);
@@ -61,7 +63,8 @@ impl Node {
             bound.echo = Some((append.log_time, grant.echo));
             // Rule 7: voters only, and never again in a term whose leases were revoked.
             let voter = bound.latest().is_some_and(|c| c.seats(&self.outbox.me));
-            if voter && grant.rest > Span(0) && bound.revoked_in != Some(append.term) {
+            let believed = grant.echo > bound.leases_after && bound.revoked_in != Some(append.term);
+            if voter && grant.rest > Span(0) && believed {
                 let lease = Lease {
                     generation: bound.generation,
                     term: append.term,
@@ -98,6 +101,7 @@ impl Node {
         bound.part =
             Part::Follower(Follower { leader: Some(leader.clone()), election_at, out_of_reach: false });
         self.outbox.event(Event::Following { leader: leader.clone(), term });
+        self.own.check_at = self.now; // what waits is handed to the new leader
     }
 
     pub(super) fn on_behind(&mut self, from: &Incarnation, term: Term) {

@@ -13,11 +13,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::api::Event;
-use crate::config::{Configuration, Seats};
+use crate::config::{Configuration, HostList, Seats};
 use crate::log::{Entry, Payload};
 use crate::message::{Ballot, Body, Found, Promise};
 use crate::node::bound::Bound;
 use crate::node::{Life, Node};
+use crate::testing::Mutant;
 use crate::types::{Epoch, Generation, Incarnation, LogTime, Slot, Term, Time};
 
 /// An incarnation that is bound to nothing.
@@ -64,11 +65,36 @@ impl Node {
     }
 
     fn may_take_part(&self) -> bool {
-        self.now >= self.quarantine_end() && !self.list_is_behind() && !self.live_generation()
+        self.rested(false)
+            && !self.list_is_behind()
+            && !self.live_generation()
+            && self.hosts.slots().contains(&self.outbox.me.slot)
+    }
+
+    /// Its quarantine is over.
+    fn rested(&self, as_founder: bool) -> bool {
+        let testing = self.settings.testing;
+        self.now >= self.quarantine_end()
+            || testing.lacks(Mutant::NoQuarantine)
+            || (testing.lacks(Mutant::QuarantineOfFounderOnly) && !as_founder)
+    }
+
+    /// Another host list: what was begun under the old one is void. A promise stays with its giver.
+    pub(super) fn on_hosts(&mut self, hosts: HostList) {
+        if hosts.epoch <= self.hosts.epoch {
+            return; // S2: never back; and one number is one list
+        }
+        self.outbox.event(Event::HostsChanged { epoch: hosts.epoch });
+        self.hosts = hosts;
+        if let Life::Free(free) = &mut self.life {
+            (free.founding, free.eligible_since) = (None, None);
+        }
+        self.next_ping = self.now;
+        self.dirty = true;
     }
 
     pub(super) fn tick_genesis(&mut self) {
-        if !self.may_take_part() {
+        if !self.may_take_part() || !self.rested(true) {
             if let Life::Free(free) = &mut self.life {
                 (free.founding, free.eligible_since) = (None, None);
             }
@@ -184,7 +210,10 @@ impl Node {
     fn try_to_fix_seats(&mut self) {
         let reachable_free = self.reachable().filter(|p| p.free).count();
         let Life::Free(Free { founding: Some(founding), .. }) = &self.life else { return };
-        let lists = self.hosts.lists();
+        let mut lists = self.hosts.lists();
+        if self.settings.testing.lacks(Mutant::GenesisOfOneList) {
+            lists.truncate(1);
+        }
         let majority = lists
             .iter()
             .all(|list| list.iter().filter(|s| founding.promises.contains_key(*s)).count() > list.len() / 2);
@@ -195,14 +224,15 @@ impl Node {
         }
         let seats: Seats = founding.promises.clone();
         let generation = founding.generation;
-        let configuration = Arc::new(Configuration { lists, maps: vec![seats] });
+        let configuration =
+            Arc::new(Configuration { epoch: self.hosts.epoch, resizing: false, lists, maps: vec![seats] });
         let entry = Entry {
             term: 1,
             index: 1,
             time: LogTime(0),
             payload: Payload::Configuration(configuration.clone()),
         };
-        let mut bound = Bound::new(generation, 1, self.hosts.epoch, self.now);
+        let mut bound = Bound::new(generation, 1, self.hosts.epoch, self.now, self.settings.testing);
         bound.voted_for = Some(self.outbox.me.clone());
         bound.push(Arc::new(entry));
         self.become_bound(bound, true);
@@ -210,22 +240,33 @@ impl Node {
     }
 
     /// Whether a message of this generation may bind a free incarnation.
-    pub(super) fn may_bind(&self, generation: Generation, active: bool, founding_epoch: Epoch) -> bool {
+    pub(super) fn may_bind(
+        &self,
+        generation: Generation,
+        term: Term,
+        active: bool,
+        founding_epoch: Epoch,
+    ) -> bool {
         let Life::Free(free) = &self.life else { return false };
+        let founding_only = term > 1 && self.settings.testing.lacks(Mutant::FoundingTermOnly);
         // Rule 3b holds until something is known to be committed. A first round is acked only after the quarantine,
         // and only where the promise still is.
         active
-            || (self.now >= self.quarantine_end()
-                && self.hosts.epoch <= founding_epoch
+            || (self.rested(false)
+                && (self.hosts.epoch <= founding_epoch || founding_only)
                 && free.promised.as_ref().is_some_and(|(_, promised)| *promised == generation))
     }
 
     pub(super) fn bind(&mut self, generation: Generation, term: Term, founding_epoch: Epoch) {
-        self.become_bound(Bound::new(generation, term, founding_epoch, self.now), false);
+        self.become_bound(
+            Bound::new(generation, term, founding_epoch, self.now, self.settings.testing),
+            false,
+        );
     }
 
     fn become_bound(&mut self, bound: Bound, founder: bool) {
         self.outbox.generation = Some(bound.generation);
+        self.replica.begin(bound.generation, self.now);
         self.outbox.event(Event::Bound { generation: bound.generation, founder });
         self.life = Life::Bound(Box::new(bound));
         self.dirty = true;

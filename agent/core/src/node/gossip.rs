@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::message::{Body, Ping};
 use crate::node::bound::Part;
 use crate::node::{Life, Node};
-use crate::types::{Epoch, Generation, Incarnation, Slot, Span, Time};
+use crate::types::{Epoch, Generation, Incarnation, Index, Slot, Span, Time};
 
 /// What is known of another slot.
 #[derive(Clone, Debug)]
@@ -17,6 +17,13 @@ pub(super) struct Peer {
     /// When it had last heard a leader, on our clock.
     pub(super) leader_heard_at: Option<Time>,
     pub(super) epoch: Epoch,
+}
+
+/// The other slots, and the list, configuration and life that they come from.
+#[derive(Debug, Default)]
+pub(super) struct Others {
+    of: Option<(Epoch, Index, Time)>,
+    slots: Vec<Slot>,
 }
 
 impl Node {
@@ -37,14 +44,17 @@ impl Node {
         self.peers.values().filter(|p| self.now.since(p.heard_at) < self.settings.lease)
     }
 
-    /// Every slot that could be a member, this one excepted.
-    fn others(&self) -> BTreeSet<Slot> {
-        let mut slots: BTreeSet<Slot> = self.hosts.slots().into_iter().collect();
-        if let Life::Bound(bound) = &self.life {
-            slots.extend(bound.latest().map(|c| c.slots()).unwrap_or_default());
+    /// Every slot that could be a member, this one excepted; worked out anew when a list or configuration has changed.
+    fn refresh_others(&mut self) {
+        let latest = self.bound_ref().and_then(|b| b.configurations.back());
+        let of = (self.hosts.epoch, latest.map_or(0, |(index, _)| *index), self.born);
+        if self.others.of == Some(of) {
+            return;
         }
+        let mut slots: BTreeSet<Slot> = self.hosts.slots().into_iter().collect();
+        slots.extend(latest.map(|(_, c)| c.slots()).unwrap_or_default());
         slots.remove(&self.outbox.me.slot);
-        slots
+        self.others = Others { of: Some(of), slots: slots.into_iter().collect() };
     }
 
     pub(super) fn gossip(&mut self) {
@@ -67,9 +77,10 @@ impl Node {
         self.next_ping =
             self.now + if settled { Span(self.settings.lease.0 / 3) } else { self.settings.heartbeat };
         let free = matches!(self.life, Life::Free(_));
-        for slot in self.others() {
+        self.refresh_others();
+        for slot in &self.others.slots {
             let ping = Ping { free, leader_heard, epoch: self.hosts.epoch, term };
-            self.outbox.send_slot(&slot, Body::Ping(ping));
+            self.outbox.send_slot(slot, Body::Ping(ping));
         }
     }
 }

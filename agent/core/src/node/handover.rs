@@ -9,20 +9,28 @@ use std::collections::BTreeSet;
 
 use crate::api::Event;
 use crate::message::{Body, Revoke};
-use crate::node::bound::Part;
+use crate::node::bound::{Bound, Part};
 use crate::node::{Life, Node};
-use crate::types::{Incarnation, Span, Term, Time};
+use crate::testing::Mutant;
+use crate::types::{Incarnation, Slot, Span, Term, Time};
 
 #[derive(Debug)]
 pub(super) enum HandOver {
     /// Waits for the holders' confirmations.
-    Revoking { holders: BTreeSet<Incarnation>, since: Time },
+    /// `to`: only somebody in these slots may take it.
+    Revoking { holders: BTreeSet<Incarnation>, since: Time, to: Option<Vec<Slot>> },
     /// It has asked a follower to campaign, and holds nothing any more.
     Released { at: Time },
 }
 
 impl Node {
+    /// The process is about to stop: somebody else should lead.
     pub(super) fn hand_over(&mut self) {
+        self.hand_over_to(None);
+    }
+
+    /// Somebody else, in one of these slots, should lead.
+    pub(super) fn hand_over_to(&mut self, to: Option<Vec<Slot>>) {
         let now = self.now;
         let me = self.outbox.me.clone();
         let alone = self.bound_ref().is_none_or(|b| b.seated().iter().all(|who| *who == me));
@@ -38,17 +46,12 @@ impl Node {
         if leader.hand_over.is_some() {
             return;
         }
-        let holders: BTreeSet<Incarnation> = leader
-            .progress
-            .iter()
-            .filter(|(_, p)| p.granted_until > now)
-            .map(|(who, _)| who.clone())
-            .collect();
+        let holders: BTreeSet<Incarnation> = leader.acks.holders(now).into_keys().collect();
         for who in &holders {
             self.outbox.send(who, Body::Revoke(Revoke { term }));
         }
         if let Some(leader) = self.bound().and_then(|b| b.leader()) {
-            leader.hand_over = Some(HandOver::Revoking { holders, since: now });
+            leader.hand_over = Some(HandOver::Revoking { holders, since: now, to });
         }
         self.dirty = true;
     }
@@ -65,31 +68,36 @@ impl Node {
 
     pub(super) fn tend_hand_over(&mut self) {
         let (now, lease) = (self.now, self.settings.lease);
+        let keeps = self.settings.testing.lacks(Mutant::LeaseKeptOverTransfer);
         let Life::Bound(bound) = &mut self.life else { return };
         let (term, commit, last) = (bound.term, bound.commit, bound.log.last_index());
-        let voters = bound.seated();
-        let Part::Leader(leader) = &mut bound.part else { return };
+        let Bound { configurations, part, own_lease_end, .. } = &mut **bound;
+        let voter = |who: &Incarnation| configurations.iter().any(|(_, c)| c.seats(who));
+        let Part::Leader(leader) = part else { return };
         match &mut leader.hand_over {
             None => {}
             Some(HandOver::Released { at }) if now.since(*at) > lease => {
                 self.step_down("nobody took over in time");
             }
             Some(HandOver::Released { .. }) => {}
-            Some(HandOver::Revoking { holders, since }) => {
-                let progress = &leader.progress;
-                holders.retain(|who| progress.get(who).is_some_and(|p| p.granted_until > now));
+            Some(HandOver::Revoking { holders, since, to }) => {
+                let (progress, lent) = (&leader.progress, &leader.acks.lent);
+                holders.retain(|who| lent.get(who).is_some_and(|end| *end > now));
                 let ready = holders.is_empty() && commit == last;
                 let heir = progress
                     .iter()
-                    .filter(|(who, p)| voters.contains(*who) && p.matched == last)
+                    .filter(|(who, p)| voter(who) && p.matched == last)
+                    .filter(|(who, _)| to.as_ref().is_none_or(|slots| slots.contains(&who.slot)))
                     .max_by_key(|(_, p)| p.answered_at)
                     .map(|(who, _)| who.clone());
                 if let Some(heir) = heir.filter(|_| ready) {
                     leader.hand_over = Some(HandOver::Released { at: now });
-                    leader.lease_end = Time(0);
-                    // Everything it had promised to readers is over: it may vote again.
-                    bound.own_lease_end = now;
-                    self.replica.set_lease(None);
+                    if !keeps {
+                        leader.lease_end = Time(0);
+                        // Everything it had promised to readers is over: it may vote again.
+                        *own_lease_end = now;
+                        self.replica.set_lease(None);
+                    }
                     self.outbox.send(&heir, Body::TimeoutNow(Revoke { term }));
                 } else if now.since(*since) > Span(lease.0 * 2) {
                     self.step_down("no voter is caught up to take over");
@@ -102,7 +110,7 @@ impl Node {
         let Life::Bound(bound) = &self.life else { return };
         let follows = matches!(&bound.part, Part::Follower(f) if f.leader.as_ref() == Some(from));
         let voter = bound.latest().is_some_and(|c| c.seats(&self.outbox.me));
-        let knows = bound.active || self.hosts.epoch <= bound.founding_epoch;
+        let knows = self.knows_enough(term + 1);
         if follows && voter && knows && bound.term == term && bound.install.is_none() {
             self.campaign(Some(term));
         }

@@ -24,6 +24,8 @@ pub struct Inside<'a> {
     pub installing: bool,
     /// Every configuration that counts: that in force at the commit index, and all later ones.
     pub configurations: Vec<Arc<Configuration>>,
+    /// Where each of them stands in the log.
+    pub configured_at: Vec<Index>,
 }
 
 impl Node {
@@ -39,6 +41,7 @@ impl Node {
             leads: bound.leader_ref().is_some(),
             installing: bound.install.is_some(),
             configurations: bound.configurations.iter().map(|(_, c)| c.clone()).collect(),
+            configured_at: bound.configurations.iter().map(|(index, _)| *index).collect(),
         })
     }
 }

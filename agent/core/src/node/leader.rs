@@ -1,21 +1,23 @@
-//! A leader: replication, commit, heartbeats, CheckQuorum.
+//! A leader: what it knows of everybody, acks, commit, CheckQuorum. What it sends stands in `replication.rs`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::api::Event;
-use crate::log::{Entry, Payload};
-use crate::message::{Append, AppendReply, Body, Done, Grant, Refusal, Revoke};
+use crate::api::SizeChange;
+use crate::log::{Entry, Op, Payload};
+use crate::message::{AppendReply, Body, Revoke};
+use crate::node::acks::Acks;
 use crate::node::bound::{Follower, Part};
 use crate::node::handover::HandOver;
-use crate::node::outbox::Outbox;
+use crate::node::reads::Asked;
+use crate::node::room::Room;
+use crate::node::sessions::Sessions;
 use crate::node::snapshot::Sending;
-use crate::node::writes::Waiting;
+use crate::node::writes::Parked;
 use crate::node::{Life, Node};
+use crate::testing::Mutant;
 use crate::types::{Incarnation, Index, LogTime, Span, Term, Time};
-
-/// Bytes of entries in one Append, at most (one entry may be bigger).
-const APPEND_BYTES: usize = 1 << 20;
 
 #[derive(Debug)]
 pub(super) struct Leader {
@@ -31,11 +33,18 @@ pub(super) struct Leader {
     /// Seen in a refusal: it lets its lease end and then steps down (rule 6).
     pub(super) higher_term: Option<Term>,
     pub(super) hand_over: Option<HandOver>,
-    pub(super) waiting: BTreeMap<Index, Waiting>,
+    pub(super) acks: Acks,
+    pub(super) reads: VecDeque<Asked>,
+    /// Writes that came before its first entry was committed.
+    pub(super) parked: Vec<Parked>,
+    /// When it last sent to everybody.
+    pub(super) round_at: Time,
+    pub(super) sessions: Sessions,
+    pub(super) room: Room,
+    /// The change of size that the operator wants.
+    pub(super) wanted: Option<SizeChange>,
     /// Bytes appended and not yet committed.
     pub(super) pending_bytes: usize,
-    /// The last Expire entry appended; no more are until it is committed.
-    pub(super) expired_to: Index,
     log_time: (LogTime, Time),
     pub(super) next_snapshot: u64,
     /// The commit index two heartbeats ago at the latest.
@@ -52,7 +61,7 @@ pub(super) struct Progress {
     /// (last index, bytes) of what is on its way.
     inflight: Vec<(Index, usize)>,
     /// Waits for an answer before it sends entries again.
-    probing: bool,
+    pub(super) probing: bool,
     /// Refusals of what was sent before are about the same gap.
     rewound_at: Time,
     /// Greatest send time that it acked.
@@ -60,16 +69,16 @@ pub(super) struct Progress {
     /// When it last answered, on this clock.
     pub(super) answered_at: Option<Time>,
     /// The newest clock value that it sent.
-    clock: Option<Time>,
+    pub(super) clock: Option<Time>,
     /// Commit index it was last told.
-    told_commit: Index,
-    /// On this leader's clock: any lease granted to it has ended by then.
-    pub(super) granted_until: Time,
+    pub(super) told_commit: Index,
+    /// What it has applied.
+    pub(super) applied: Index,
     pub(super) sending: Option<Sending>,
     /// The log after this index is kept for a learner until it has caught up for the first time.
     pub(super) pinned: Option<Index>,
     /// When it was last asked whether it holds what the log begins after.
-    asked_for_base: Option<Time>,
+    pub(super) asked_for_base: Option<Time>,
 }
 
 impl Progress {
@@ -84,14 +93,20 @@ impl Progress {
             answered_at: None,
             clock: None,
             told_commit: 0,
-            granted_until: Time(0),
+            applied: 0,
             sending: None,
             pinned: None,
             asked_for_base: None,
         }
     }
 
-    fn inflight_bytes(&self) -> usize {
+    /// Entries up to this one are on their way.
+    pub(super) fn sent(&mut self, last: Index, bytes: usize) {
+        self.inflight.push((last, bytes));
+        self.next = last + 1;
+    }
+
+    pub(super) fn inflight_bytes(&self) -> usize {
         self.inflight.iter().map(|(_, bytes)| bytes).sum()
     }
 
@@ -121,20 +136,6 @@ impl Leader {
         self.log_time.0 + now.since(self.log_time.1)
     }
 
-    pub(super) fn committed(&mut self, entry: &Entry, existed: bool, outbox: &mut Outbox) {
-        self.pending_bytes = self.pending_bytes.saturating_sub(entry.size());
-        if let Some(waiting) = self.waiting.remove(&entry.index) {
-            waiting.answer(Ok(Done { version: entry.index, existed }), outbox);
-        }
-    }
-
-    /// Answers everybody who waits: nobody knows whether their writes will stand.
-    pub(super) fn give_up_waiting(&mut self, outbox: &mut Outbox) {
-        for (_, waiting) in std::mem::take(&mut self.waiting) {
-            waiting.answer(Err(Refusal::UnknownOutcome), outbox);
-        }
-    }
-
     /// A snapshot that is being sent needs the log from its base on.
     pub(super) fn keep_log_after(&self, commit: Index) -> Index {
         self.progress.values().filter_map(|p| p.pinned).min().map_or(commit, |base| base.min(commit))
@@ -147,6 +148,7 @@ impl Node {
         let log_time = (self.log_time_at_election(), self.now);
         let now = self.now;
         let me = self.outbox.me.clone();
+        let replica = self.replica.clone();
         let Life::Bound(bound) = &mut self.life else { return };
         let next = bound.log.last_index() + 1;
         // A founder's first entry is there already; any other leader begins with a no-op.
@@ -154,6 +156,7 @@ impl Node {
         let first_index = if founded { 1 } else { next };
         let first_to_send = if founded { 1 } else { next };
         let others: BTreeSet<Incarnation> = bound.seated().into_iter().filter(|who| *who != me).collect();
+        let (sessions, room) = (Sessions::of(replica.store(), bound, now), Room::of(bound));
         bound.part = Part::Leader(Box::new(Leader {
             first_index,
             since: now,
@@ -163,9 +166,14 @@ impl Node {
             quorum_acked_at: now,
             higher_term: None,
             hand_over: None,
-            waiting: BTreeMap::new(),
+            acks: Acks::default(),
+            reads: VecDeque::new(),
+            parked: Vec::new(),
+            round_at: Time(0),
+            sessions,
+            room,
+            wanted: None,
             pending_bytes: 0,
-            expired_to: 0,
             log_time,
             next_snapshot: 1,
             commit_before: Index::MAX,
@@ -185,11 +193,14 @@ impl Node {
         let Life::Bound(bound) = &mut self.life else { return None };
         let time = bound.leader_ref()?.log_now(now).max(bound.log.last_time());
         let index = bound.log.last_index() + 1;
-        let entry = Entry { term: bound.term, index, time, payload };
-        let size = entry.size();
-        bound.push(Arc::new(entry));
+        let entry = Arc::new(Entry { term: bound.term, index, time, payload });
+        bound.push(entry.clone());
         if let Some(leader) = bound.leader() {
-            leader.pending_bytes += size;
+            leader.pending_bytes += entry.size();
+            leader.room.appended(&entry.payload);
+            if let Payload::Write { op: Op::OpenSession, .. } = &entry.payload {
+                leader.sessions.opened(index, now);
+            }
         }
         self.dirty = true;
         Some(index)
@@ -211,14 +222,12 @@ impl Node {
         if leader.higher_term.is_some() && now >= leader.lease_end {
             return self.step_down("a higher term was seen");
         }
-        if lost_for > Span(lease.0 * 5 / 4) {
-            leader.give_up_waiting(&mut self.outbox);
-        }
         if now >= leader.next_heartbeat {
             leader.next_heartbeat = now + heartbeat;
             leader.commit_before = leader.commit_at_heartbeat;
             leader.commit_at_heartbeat = commit;
             self.heartbeat();
+            self.end_idle_sessions();
         }
     }
 
@@ -226,10 +235,10 @@ impl Node {
         let timeout = self.random_timeout();
         let now = self.now;
         let election_at = Some(now + timeout);
+        self.let_go_of_waiting();
         let Life::Bound(bound) = &mut self.life else { return };
         let term = bound.term;
         let Some(leader) = bound.leader() else { return };
-        leader.give_up_waiting(&mut self.outbox);
         let log_now = leader.log_now(now);
         let (quorum_acked_at, higher, handed_over) =
             (leader.quorum_acked_at, leader.higher_term, leader.hands_over());
@@ -249,6 +258,7 @@ impl Node {
 
     pub(super) fn on_append_reply(&mut self, from: &Incarnation, reply: &AppendReply) {
         let now = self.now;
+        let voters_install = self.settings.testing.lacks(Mutant::VoterInstallsSnapshot);
         let Life::Bound(bound) = &mut self.life else { return };
         let (term, base, commit) = (bound.term, bound.log.base_index(), bound.commit);
         let voter = bound.configurations.iter().any(|(_, c)| c.seats(from));
@@ -268,6 +278,7 @@ impl Node {
         progress.answered_at = Some(now);
         progress.acked_sent_at = progress.acked_sent_at.max(Some(reply.sent_at));
         progress.clock = progress.clock.max(Some(reply.clock));
+        progress.applied = progress.applied.max(reply.applied);
         if reply.accepted {
             progress.matched = progress.matched.max(reply.index);
             progress.asked_for_base = None;
@@ -277,7 +288,10 @@ impl Node {
             progress.inflight.retain(|(last, _)| *last > reply.index);
             progress.probing = false;
             progress.next = progress.next.max(reply.index + 1);
-        } else if progress.asked_for_base == Some(reply.sent_at) && (voter || progress.matched > 0) {
+        } else if progress.asked_for_base == Some(reply.sent_at)
+            && (voter || progress.matched > 0)
+            && !voters_install
+        {
             // It was asked for the base itself, and does not hold it: a voter, or a learner that holds something,
             // learns anew in a new life.
             progress.asked_for_base = None;
@@ -298,92 +312,25 @@ impl Node {
     /// Commits what a quorum of every configuration that counts holds, if it is of this leader's own term.
     pub(super) fn advance_commit(&mut self) {
         let me = self.outbox.me.clone();
+        let epoch = self.hosts.epoch;
+        let founding_only = self.settings.testing.lacks(Mutant::FoundingTermOnly);
         let Life::Bound(bound) = &self.life else { return };
         let Some(leader) = bound.leader_ref() else { return };
+        if !bound.active && epoch > bound.founding_epoch && !(founding_only && bound.term > 1) {
+            return; // rule 3b: the founder, too, does not ack
+        }
         let last = bound.log.last_index();
         let index = bound
             .reached(|who| if *who == me { last } else { leader.progress.get(who).map_or(0, |p| p.matched) });
         if index > bound.commit && bound.log.term_at(index) == Some(bound.term) {
+            let begins = bound.commit < leader.first_index;
             self.commit_to(index);
+            if begins {
+                self.recompute_leader_lease();
+                self.unpark();
+                self.own.check_at = self.now;
+                self.check_own();
+            }
         }
-    }
-
-    /// Sends an Append to everybody, with or without entries.
-    fn heartbeat(&mut self) {
-        self.recompute_leader_lease();
-        let Life::Bound(bound) = &self.life else { return };
-        let Some(leader) = bound.leader_ref() else { return };
-        let all: Vec<Incarnation> = leader.progress.keys().cloned().collect();
-        for who in all {
-            self.send_append(&who, true);
-        }
-        self.dirty = true; // its own lease is published anew
-    }
-
-    /// Sends what is new, as far as each peer's window allows.
-    pub(super) fn replicate(&mut self) {
-        self.recompute_leader_lease();
-        let Life::Bound(bound) = &self.life else { return };
-        let Some(leader) = bound.leader_ref() else { return };
-        let all: Vec<Incarnation> = leader.progress.keys().cloned().collect();
-        for who in all {
-            while self.send_append(&who, false) {}
-        }
-    }
-
-    /// Sends one Append; says whether there may be more to send. Without `always`, only if it says something new.
-    fn send_append(&mut self, to: &Incarnation, always: bool) -> bool {
-        let (now, window) = (self.now, self.settings.window_bytes);
-        let Life::Bound(bound) = &mut self.life else { return false };
-        let (term, commit, founding_epoch) = (bound.term, bound.commit, bound.founding_epoch);
-        let voter = bound.configurations.iter().any(|(_, c)| c.seats(to));
-        let Part::Leader(leader) = &mut bound.part else { return false };
-        let log_time = leader.log_now(now);
-        let may_grant =
-            voter && !leader.renounced() && leader.lease_end > now && commit >= leader.first_index;
-        let lease_end = leader.lease_end;
-        let Some(progress) = leader.progress.get_mut(to) else { return false };
-
-        let missing = progress.next <= bound.log.base_index();
-        let open = !progress.probing && !missing && progress.sending.is_none();
-        let room = window.saturating_sub(progress.inflight_bytes());
-        let entries = if open && room > 0 {
-            bound.log.slice(progress.next, room.min(APPEND_BYTES))
-        } else {
-            Vec::new()
-        };
-        let news = open && commit > progress.told_commit;
-        if entries.is_empty() && !news && !always {
-            return false;
-        }
-        let prev_index = if missing { bound.log.base_index() } else { progress.next - 1 };
-        let prev_term = bound.log.term_at(prev_index).unwrap_or(0);
-        let rest = if may_grant { lease_end.since(now) } else { Span(0) };
-        let grant = progress.clock.map(|echo| Grant { echo, rest });
-        if grant.is_some() && may_grant {
-            progress.granted_until = progress.granted_until.max(lease_end);
-        }
-        if missing && progress.sending.is_none() {
-            progress.asked_for_base = Some(now);
-        }
-        progress.told_commit = commit;
-        if let Some(last) = entries.last() {
-            progress.inflight.push((last.index, entries.iter().map(|e| e.size()).sum()));
-            progress.next = last.index + 1;
-        }
-        let more = !entries.is_empty() && progress.next <= bound.log.last_index();
-        let append = Append {
-            term,
-            prev_index,
-            prev_term,
-            commit,
-            founding_epoch,
-            sent_at: now,
-            log_time,
-            grant,
-            entries,
-        };
-        self.outbox.send(to, Body::Append(append));
-        more
     }
 }

@@ -9,6 +9,7 @@ use crate::message::{Body, Revoke};
 use crate::node::bound::Part;
 use crate::node::{Life, Node};
 use crate::replica::Lease;
+use crate::testing::Mutant;
 use crate::types::{Incarnation, LogTime, Term, Time};
 
 impl Node {
@@ -18,12 +19,16 @@ impl Node {
         let me = self.outbox.me.clone();
         let Life::Bound(bound) = &mut self.life else { return };
         let Some(leader) = bound.leader_ref() else { return };
+        let since = bound.leases_after;
         let base =
             bound.reached(|who| if *who == me { now } else { leader.acked_sent_at(who).unwrap_or_default() });
         // Not before an entry of its own term is committed and applied; never again once it hands over or has seen
         // a higher term.
-        let may_hold = bound.commit >= leader.first_index && !leader.renounced();
-        let end = if base > Time(0) { base + length } else { Time(0) };
+        let served =
+            bound.commit >= leader.first_index || self.settings.testing.lacks(Mutant::LeaseBeforeNoop);
+        let keeps = leader.hands_over() && self.settings.testing.lacks(Mutant::LeaseKeptOverTransfer);
+        let may_hold = served && (!leader.renounced() || keeps);
+        let end = if base > since { base + length } else { Time(0) };
         let Some(leader) = bound.leader() else { return };
         leader.quorum_acked_at = leader.quorum_acked_at.max(base);
         if may_hold {
@@ -39,7 +44,7 @@ impl Node {
         let now = self.now;
         let Life::Bound(bound) = &self.life else { return };
         let Some(leader) = bound.leader_ref() else { return };
-        if leader.hands_over() {
+        if leader.hands_over() && !self.settings.testing.lacks(Mutant::LeaseKeptOverTransfer) {
             return; // dropped already, or about to be
         }
         let lease = (leader.lease_end > now).then(|| Lease {
@@ -81,6 +86,18 @@ impl Node {
         self.outbox.send(from, Body::RevokeReply(Revoke { term }));
     }
 
+    /// Rule 7: what was measured with a clock that jumped is not believed.
+    pub(super) fn drop_leases(&mut self) {
+        self.replica.set_lease(None);
+        let now = self.now;
+        let Life::Bound(bound) = &mut self.life else { return };
+        (bound.lease_to_come, bound.leases_after) = (None, now);
+        if let Some(leader) = bound.leader() {
+            leader.lease_end = Time(0);
+        }
+        self.dirty = true;
+    }
+
     /// Rule 10: where the log's time stands at least, for a node that is about to lead.
     pub(super) fn log_time_at_election(&self) -> LogTime {
         let Life::Bound(bound) = &self.life else { return LogTime(0) };
@@ -91,6 +108,9 @@ impl Node {
     /// Rule 6: until when this node neither votes nor campaigns.
     pub(super) fn promised_until(&self) -> Time {
         let Life::Bound(bound) = &self.life else { return Time(0) };
+        if self.settings.testing.lacks(Mutant::PromiseIgnored) {
+            return Time(0);
+        }
         bound.acked_at.map_or(Time(0), |at| at + self.settings.lease)
     }
 }

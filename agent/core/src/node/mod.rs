@@ -5,7 +5,7 @@
 //!       ├─ life ─┬─ Free   unbound: promises, a founding attempt            genesis.rs
 //!       │        └─ Bound  a generation: term, log, configurations          bound.rs
 //!       │            └─ part: Follower · Candidate · Leader                 follower.rs election.rs leader.rs
-//!       ├─ forwards     writes sent to the leader, waiting for a result     writes.rs
+//!       ├─ own          writes and reads of its clients, until they are answered   own.rs
 //!       └─ replica      store and read lease, shared with readers           lease.rs
 //! ```
 //!
@@ -13,6 +13,7 @@
 //! a thawed node wipes before a message could reset its timer. What a batch of inputs made necessary is sent by the
 //! [`Input::Tick`] after them ([`Node::deadline`] asks for it at once), which gives group commit for free.
 
+mod acks;
 mod bound;
 mod election;
 mod follower;
@@ -23,8 +24,14 @@ mod inspect;
 mod leader;
 mod lease;
 mod outbox;
+mod own;
 mod quorum_loss;
+mod reads;
+mod replication;
+mod room;
 mod seats;
+mod sessions;
+mod size;
 mod snapshot;
 mod status;
 mod writes;
@@ -37,14 +44,15 @@ use crate::config::HostList;
 use crate::message::{Body, Message};
 use crate::replica::Replica;
 use crate::rng::Rng;
+use crate::testing::Mutant;
 use crate::types::{Boot, Incarnation, Slot, Span, Time};
 
 use bound::{Bound, Part};
 use genesis::Free;
-use gossip::Peer;
+use gossip::{Others, Peer};
 pub use inspect::Inside;
 use outbox::Outbox;
-use writes::Forwarded;
+use own::Own;
 
 /// What an incarnation does with its life.
 #[derive(Debug)]
@@ -64,9 +72,10 @@ pub struct Node {
     born: Time,
     life: Life,
     peers: BTreeMap<Slot, Peer>,
+    /// Every other slot that could be a member: whom it tells that it lives.
+    others: Others,
     next_ping: Time,
-    forwards: BTreeMap<u64, Forwarded>,
-    next_forward: u64,
+    own: Own,
     replica: Arc<Replica>,
     outbox: Outbox,
     /// Something waits to be sent or committed by the next tick.
@@ -81,17 +90,21 @@ impl Node {
     #[must_use]
     pub fn new(settings: Settings, hosts: HostList, seed: [u64; 4], now: Time) -> Self {
         let mut rng = Rng::new(seed);
-        let me = Incarnation { slot: settings.slot.clone(), boot: Boot(rng.name()) };
+        let mut boot = Boot(rng.name());
+        if settings.testing.lacks(Mutant::SameIncarnation) {
+            boot = Boot(1);
+        }
+        let me = Incarnation { slot: settings.slot.clone(), boot };
         let mut node = Self {
             hosts,
             now,
             born: now,
             life: Life::Free(Free::default()),
             peers: BTreeMap::new(),
+            others: Others::default(),
             next_ping: now,
-            forwards: BTreeMap::new(),
-            next_forward: 1,
-            replica: Arc::default(),
+            own: Own::new(now),
+            replica: Arc::new(Replica::new(settings.testing)),
             outbox: Outbox::new(me),
             dirty: false,
             wipes: 0,
@@ -122,7 +135,13 @@ impl Node {
         match input {
             Input::Tick => self.flush(),
             Input::Message(message) => self.receive(message),
-            Input::Propose { ticket, request, level } => self.propose(ticket, request, level),
+            Input::Propose { ticket, stamp, request, level, deadline } => {
+                self.propose(ticket, stamp, request, level, deadline);
+            }
+            Input::Read { ticket, deadline } => self.read(ticket, deadline),
+            Input::Hosts(hosts) => self.on_hosts(hosts),
+            Input::SetSize { ticket, change } => self.set_size(ticket, change),
+            Input::ClockJumped => self.drop_leases(),
             Input::LinkLost(slot) => self.link_lost(&slot),
             Input::HandOver => self.hand_over(),
         }
@@ -144,7 +163,7 @@ impl Node {
 
     fn deadlines(&mut self) {
         self.check_quorum_loss();
-        self.check_forwards();
+        self.check_own();
         match &self.life {
             Life::Free(_) => self.tick_genesis(),
             Life::Bound(bound) => match bound.part {
@@ -164,6 +183,8 @@ impl Node {
             self.expire();
             self.tend_seats();
             self.tend_hand_over();
+            self.tend_acks();
+            self.tend_reads();
             self.replicate();
             self.publish_leader_lease();
         }
@@ -181,10 +202,16 @@ impl Node {
         match (&self.life, body) {
             (Life::Free(_), Body::Found(found)) => self.on_found(from, found),
             (Life::Free(_), Body::Promise(promise)) => self.on_promise(from, promise),
+            (Life::Bound(bound), Body::Found(found))
+                if !bound.active && self.settings.testing.lacks(Mutant::BoundPromiseMoves) =>
+            {
+                self.life = Life::Free(Free::default());
+                self.on_found(from, found);
+            }
             (_, Body::Found(_) | Body::Promise(_) | Body::Ping(_)) => {}
             (Life::Free(_), Body::Append(append)) => {
                 if let Some(generation) = generation
-                    && self.may_bind(generation, append.commit > 0, append.founding_epoch)
+                    && self.may_bind(generation, append.term, append.commit > 0, append.founding_epoch)
                 {
                     self.bind(generation, append.term, append.founding_epoch);
                     self.on_append(from, append);
@@ -192,13 +219,13 @@ impl Node {
             }
             (Life::Free(_), Body::SnapshotChunk(chunk)) => {
                 if let Some(generation) = generation
-                    && self.may_bind(generation, true, chunk.base.founding_epoch)
+                    && self.may_bind(generation, chunk.term, true, chunk.base.founding_epoch)
                 {
                     self.bind(generation, chunk.term, chunk.base.founding_epoch);
                     self.on_snapshot_chunk(from, chunk);
                 }
             }
-            (_, Body::ForwardReply(reply)) => self.on_forward_reply(&from, &reply),
+            (_, Body::ForwardReply(reply)) => self.on_forward_reply(&from, reply),
             (Life::Bound(bound), body) if generation == Some(bound.generation) => {
                 self.receive_bound(from, body)
             }
@@ -223,13 +250,15 @@ impl Node {
             Body::TimeoutNow(now) => self.on_timeout_now(&from, now.term),
             Body::Behind(behind) => self.on_behind(&from, behind.term),
             Body::Forward(forward) => self.on_forward(from, forward),
+            Body::ReadIndex(ask) => self.on_read_index(from, ask),
+            Body::ReadIndexReply(reply) => self.on_read_index_reply(reply),
             // Handled before the generation is looked at.
             Body::Ping(_) | Body::Found(_) | Body::Promise(_) | Body::ForwardReply(_) => {}
         }
     }
 
     fn link_lost(&mut self, slot: &Slot) {
-        self.fail_forwards(|f| f.to.slot == *slot);
+        self.take_back_from(slot);
         self.campaign_sooner(slot);
     }
 

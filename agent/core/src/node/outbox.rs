@@ -1,7 +1,8 @@
 //! What a step wants done, in order.
 
 use crate::api::{Event, Output};
-use crate::message::{Body, Done, Message, Refusal};
+use crate::message::{Body, Message};
+use crate::request::{Done, Refusal};
 use crate::types::{Generation, Incarnation, Slot};
 
 #[derive(Debug)]

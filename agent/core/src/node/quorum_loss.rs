@@ -39,12 +39,11 @@ impl Node {
     /// Forgets everything and begins a new life, with a new quarantine.
     pub(super) fn wipe(&mut self, reason: &'static str) {
         // First the lease: a reader that comes later finds none, one that was reading notices that it is gone.
-        self.replica.set_lease(None);
-        self.replica.store().clear();
+        self.replica.clear();
         if self.is_leader() {
-            self.step_down(reason); // answers whoever waits
+            self.step_down(reason);
         }
-        self.fail_forwards(|_| true);
+        self.give_up_own();
         self.life = Life::Free(Free::default());
         self.born = self.now;
         self.next_ping = self.now;

@@ -8,13 +8,14 @@
 //! A swap in one step would be unsafe: the old incarnation's vote may still be in flight, and a quorum that counts
 //! it could meet one that counts the new.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::config::Configuration;
 use crate::log::Payload;
+use crate::node::gossip::Peer;
 use crate::node::leader::Progress;
 use crate::node::{Life, Node};
+use crate::testing::Mutant;
 use crate::types::{Incarnation, Index};
 
 impl Node {
@@ -45,33 +46,45 @@ impl Node {
     /// there are forgotten.
     fn adopt_learners(&mut self) {
         let Life::Bound(bound) = &self.life else { return };
-        let Some(latest) = bound.latest().cloned() else { return };
-        let seated = bound.seated();
+        let Some(latest) = bound.latest() else { return };
         let generation = bound.generation;
-        let slots = latest.slots();
         let leased = bound.leader_ref().is_some_and(|l| self.now < l.lease_end);
-        let learners: BTreeMap<Incarnation, ()> = self
-            .reachable()
+        let learns = |p: &&Peer| {
             // A leader without a lease may be the last of its generation: it binds nobody who is free.
-            .filter(|p| (p.free && leased) || p.generation == Some(generation))
-            .filter(|p| slots.contains(&p.who.slot) && !seated.contains(&p.who))
-            .map(|p| (p.who.clone(), ()))
+            ((p.free && leased) || p.generation == Some(generation))
+                && (latest.has(&p.who.slot) || self.is_announced(latest, &p.who.slot))
+                && !bound.has_seat(&p.who)
+        };
+        let new: Vec<Incarnation> = self
+            .reachable()
+            .filter(learns)
+            .filter(|p| bound.leader_ref().is_some_and(|l| !l.progress.contains_key(&p.who)))
+            .map(|p| p.who.clone())
             .collect();
-        let now = self.now;
-        let lease = self.settings.lease;
+        let (now, lease) = (self.now, self.settings.lease);
+        let gone: Vec<Incarnation> = bound
+            .leader_ref()
+            .into_iter()
+            .flat_map(|l| &l.progress)
+            .filter(|(who, p)| {
+                // A learner that is busy with a snapshot may be silent for a moment.
+                let answers = p.answered_at.is_some_and(|at| now.since(at) < lease);
+                let learns = self.reachable().filter(learns).any(|p| p.who == **who);
+                !answers && !learns && !bound.has_seat(who)
+            })
+            .map(|(who, _)| who.clone())
+            .collect();
         let Some(leader) = self.bound().and_then(|b| b.leader()) else { return };
-        leader.progress.retain(|who, p| {
-            // A learner that is busy with a snapshot may be silent for a moment.
-            let answers = p.answered_at.is_some_and(|at| now.since(at) < lease);
-            seated.contains(who) || learners.contains_key(who) || answers
-        });
-        for who in learners.into_keys() {
-            leader.progress.entry(who).or_insert_with(|| Progress::new(1));
+        for who in gone {
+            leader.progress.remove(&who);
+        }
+        for who in new {
+            leader.progress.insert(who, Progress::new(1));
         }
     }
 
     /// The configuration that should follow the one in force, if any: one change at a time.
-    fn next_configuration(&self) -> Option<Configuration> {
+    fn next_configuration(&mut self) -> Option<Configuration> {
         let bound = self.bound_ref()?;
         let leader = bound.leader_ref()?;
         if leader.renounced() || bound.configurations.len() != 1 {
@@ -81,20 +94,35 @@ impl Node {
         if *index > bound.commit {
             return None;
         }
+        let current = current.clone();
         if let [_, new] = current.maps.as_slice() {
-            return Some(Configuration { lists: current.lists.clone(), maps: vec![new.clone()] });
+            return Some(Configuration { maps: vec![new.clone()], ..current.as_ref().clone() });
         }
+        let next = self.next_of_size(&current);
+        let handing_over = self.bound_ref()?.leader_ref()?.hands_over();
+        if handing_over {
+            return None;
+        }
+        next.or_else(|| self.next_seat(&current))
+    }
+
+    /// A seat changes hands: for a moment both maps count.
+    fn next_seat(&self, current: &Configuration) -> Option<Configuration> {
+        let bound = self.bound_ref()?;
+        let leader = bound.leader_ref()?;
         let [seats] = current.maps.as_slice() else { return None };
         let newcomer = leader.progress.iter().find(|(who, p)| {
             !current.seats(who)
-                && current.slots().contains(&who.slot)
+                && current.has(&who.slot)
                 && self.caught_up(p, bound.commit)
                 && seats.get(&who.slot).is_none_or(|old| self.silent(old))
         });
         let (who, _) = newcomer?;
         let mut new = seats.clone();
         new.insert(who.slot.clone(), who.clone());
-        Some(Configuration { lists: current.lists.clone(), maps: vec![seats.clone(), new] })
+        let one_step = self.settings.testing.lacks(Mutant::OneStepSwap);
+        let maps = if one_step { vec![new] } else { vec![seats.clone(), new] };
+        Some(Configuration { maps, ..current.clone() })
     }
 
     /// It holds what is committed, and has said so within L.

@@ -7,8 +7,10 @@
 use crate::api::Event;
 use crate::log::Log;
 use crate::message::{Base, Body, SnapshotChunk, SnapshotReply};
+use crate::node::bound::{Bound, Part};
 use crate::node::{Life, Node};
 use crate::store::{Copied, Record, SHARDS};
+use crate::testing::Mutant;
 use crate::types::{Incarnation, Index, Span, Term, Time};
 
 /// Bytes of values in one chunk, about.
@@ -64,17 +66,13 @@ impl Sending {
     }
 }
 
-fn size(record: &Record) -> usize {
-    record.cache.len() + record.key.len() + record.value.len() + 32
-}
-
 impl Node {
     /// Starts snapshots for learners that need one, and repeats chunks that got lost.
     pub(super) fn tend_snapshots(&mut self) {
         let (now, lease) = (self.now, self.settings.lease);
+        let voters_install = self.settings.testing.lacks(Mutant::VoterInstallsSnapshot);
         let Life::Bound(bound) = &mut self.life else { return };
         let Some((_, configuration)) = bound.configurations.front().cloned() else { return };
-        let voters = bound.seated();
         let base_index = bound.log.base_index();
         let base = Base {
             index: bound.commit,
@@ -83,13 +81,15 @@ impl Node {
             configuration,
             founding_epoch: bound.founding_epoch,
         };
-        let Some(leader) = bound.leader() else { return };
+        let Bound { configurations, part, .. } = &mut **bound;
+        let Part::Leader(leader) = part else { return };
+        let voter = |who: &Incarnation| !voters_install && configurations.iter().any(|(_, c)| c.seats(who));
         let mut next = Vec::new();
         let mut again = Vec::new();
-        for (who, progress) in leader.progress.iter_mut().filter(|(who, _)| !voters.contains(*who)) {
+        for (who, progress) in leader.progress.iter_mut().filter(|(who, _)| !voter(who)) {
             match &progress.sending {
                 None if progress.next <= base_index
-                    && progress.matched == 0
+                    && (progress.matched == 0 || voters_install)
                     && progress.answered_at.is_some() =>
                 {
                     progress.sending = Some(Sending::new(leader.next_snapshot, base.clone(), now));
@@ -138,7 +138,7 @@ impl Node {
         let (mut records, mut bytes) = (Vec::new(), 0);
         while bytes < CHUNK_BYTES {
             let Some(record) = sending.rest.next() else { break };
-            bytes += size(&record);
+            bytes += record.size();
             records.push(record);
         }
         let shard_done = sending.rest.as_slice().is_empty();
@@ -214,7 +214,8 @@ impl Node {
         // Only an incarnation that has acked nothing of the log may begin: what it once held must never be gone
         // while a leader counts on it. A repeated first chunk of an older snapshot begins nothing.
         let which = (chunk.term, chunk.id);
-        let empty = bound.commit == 0 && bound.log.last_index() == 0;
+        let voters_install = self.settings.testing.lacks(Mutant::VoterInstallsSnapshot);
+        let empty = (bound.commit == 0 && bound.log.last_index() == 0) || voters_install;
         let newer = bound.install.as_ref().is_none_or(|i| i.which < which);
         if empty && newer && (chunk.shard, chunk.part) == (0, 0) {
             self.replica.store().clear();

@@ -26,6 +26,7 @@ impl Node {
             wipes: self.wipes,
             elections: self.elections,
             log_bytes: 0,
+            configuration: self.bound_ref().and_then(|b| b.latest().cloned()),
             me: me.clone(),
         };
         let Life::Bound(bound) = &self.life else { return status };
@@ -74,9 +75,21 @@ impl Node {
             .map(|slot| {
                 let seat = configuration.as_ref().and_then(|c| c.maps.last()?.get(&slot).cloned());
                 let (lag, caught_up) = self.lag(&slot, now);
-                Member { slot, seat, lag, caught_up }
+                let learned = !caught_up && self.has_learned(&slot);
+                Member { slot, seat, lag, caught_up, learned }
             })
             .collect()
+    }
+
+    /// Somebody without a seat lives there and holds what is committed.
+    fn has_learned(&self, slot: &Slot) -> bool {
+        let Some(bound) = self.bound_ref() else { return false };
+        let Some(leader) = bound.leader_ref() else { return false };
+        leader.progress.iter().any(|(who, progress)| {
+            who.slot == *slot
+                && bound.latest().is_some_and(|c| !c.seats(who))
+                && self.caught_up(progress, bound.commit)
+        })
     }
 
     /// How far a slot is behind, and whether it holds a seat and all that is committed. Others than a leader know

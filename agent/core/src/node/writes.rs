@@ -1,179 +1,192 @@
-//! Writes: taken by any node, forwarded once to the leader, appended there, answered at the level asked for.
+//! Writes at the leader: judged, appended, and answered at the level asked for.
 //!
-//! NoQuorum is said only of a write that was never appended nor forwarded. Everything else that has no result is
-//! UnknownOutcome: never "failed", never "ok" (rule 9).
+//! ```text
+//! accept ─▶ does this node lead, with a lease? ─▶ session, floor, window (sessions.rs) ─▶ result known? answered
+//!        ─▶ room in the cache, the store, the log (room.rs) ─▶ appended ─▶ Waiting by level (acks.rs)
+//! ```
+//!
+//! Limits are judged here, before anything is appended; never when it is applied (rule 10).
 
-use crate::log::Payload;
-use crate::message::{AckLevel, Body, Done, Forward, ForwardReply, Refusal, Request};
-use crate::node::bound::Part;
+use crate::log::{Op, Payload, Tag};
+use crate::message::{Body, Forward, ForwardReply, ReadIndexReply};
 use crate::node::outbox::Outbox;
 use crate::node::{Life, Node};
-use crate::types::{Incarnation, Span, Time};
+use crate::request::{AckLevel, Done, Effect, Limit, Refusal, Request, Stamp};
+use crate::types::{Incarnation, Index, LogTime};
 
-/// Expired values removed per tick, at most.
-const EXPIRED_PER_TICK: usize = 256;
-
-/// Writes that wait for a leader's answer, at most.
-const FORWARDS: usize = 1 << 16;
-
-/// Who waits for a write.
-#[derive(Debug)]
+/// Who waits for a write or a read at the leader.
+#[derive(Clone, Debug)]
 pub(super) enum Waiting {
-    Local { ticket: u64 },
+    /// A client of this node, see `own.rs`.
+    Own { id: u64 },
+    /// Another node.
     Remote { who: Incarnation, id: u64 },
 }
 
-impl Waiting {
-    pub(super) fn answer(self, result: Result<Done, Refusal>, outbox: &mut Outbox) {
-        match self {
-            Self::Local { ticket } => {
-                // Between nodes "not the leader" sends the write elsewhere; to a client it means no quorum.
-                let result = result.map_err(|r| if r == Refusal::NotLeader { Refusal::NoQuorum } else { r });
-                outbox.reply(ticket, result);
-            }
-            Self::Remote { who, id } => outbox.send(&who, Body::ForwardReply(ForwardReply { id, result })),
-        }
-    }
+/// A write that came before its leader could serve.
+#[derive(Debug)]
+pub(super) struct Parked {
+    pub(super) waiting: Waiting,
+    stamp: Option<Stamp>,
+    request: Request,
+    level: AckLevel,
 }
 
-/// A write that this node sent to the leader.
-#[derive(Debug)]
-pub(super) struct Forwarded {
-    ticket: u64,
-    pub(super) to: Incarnation,
-    at: Time,
-}
+/// Writes that wait for a new leader's first entry, at most.
+const PARKED: usize = 4096;
 
 impl Node {
-    pub(super) fn propose(&mut self, ticket: u64, request: Request, level: AckLevel) {
-        if self.is_leader() {
-            return self.accept(Waiting::Local { ticket }, request, level);
-        }
-        let Some(leader) = self.present_leader() else {
-            return self.outbox.reply(ticket, Err(Refusal::NoQuorum));
-        };
-        if self.forwards.len() >= FORWARDS {
-            return self.outbox.reply(ticket, Err(Refusal::Limit));
-        }
-        let id = self.next_forward;
-        self.next_forward += 1;
-        self.forwards.insert(id, Forwarded { ticket, to: leader.clone(), at: self.now });
-        self.outbox.send(&leader, Body::Forward(Forward { id, request, level }));
+    /// It leads, and may say so: a quorum has acked lately, an entry of its own term is committed, and it does not hand
+    /// over.
+    pub(super) fn serves(&self) -> bool {
+        let Life::Bound(bound) = &self.life else { return false };
+        bound.leader_ref().is_some_and(|leader| {
+            !leader.renounced() && bound.commit >= leader.first_index && self.now < leader.lease_end
+        })
     }
 
-    /// The leader it follows, heard within L.
-    pub(super) fn present_leader(&self) -> Option<Incarnation> {
-        match &self.bound_ref()?.part {
-            Part::Follower(f) if self.now < self.promised_until() && !f.out_of_reach => f.leader.clone(),
-            _ => None,
+    /// Tells whoever waits for a write what became of it.
+    pub(super) fn answer(&mut self, waiting: Waiting, result: Result<Done, Refusal>) {
+        let result = match result {
+            // It was below its session's floor when its turn came.
+            Ok(Done { effect: Effect::Unknown, .. }) => Err(Refusal::UnknownOutcome),
+            result => result,
+        };
+        match waiting {
+            Waiting::Own { id } => self.answered(id, result),
+            Waiting::Remote { who, id } => send_reply(&mut self.outbox, &who, id, result),
+        }
+    }
+
+    /// Tells whoever waits for a read index.
+    pub(super) fn answer_read(&mut self, waiting: Waiting, point: Option<(Index, LogTime)>) {
+        match waiting {
+            Waiting::Own { id } => self.read_answered(id, point),
+            Waiting::Remote { who, id } => {
+                self.outbox.send(&who, Body::ReadIndexReply(ReadIndexReply { id, point }));
+            }
         }
     }
 
     pub(super) fn on_forward(&mut self, from: Incarnation, forward: Forward) {
-        self.accept(Waiting::Remote { who: from, id: forward.id }, forward.request, forward.level);
+        let waiting = Waiting::Remote { who: from, id: forward.id };
+        self.accept(waiting, forward.stamp, forward.request, forward.level);
     }
 
     pub(super) fn refuse_forward(&mut self, from: &Incarnation, id: u64) {
-        let result = Err(Refusal::NotLeader);
-        self.outbox.send(from, Body::ForwardReply(ForwardReply { id, result }));
+        send_reply(&mut self.outbox, from, id, Err(Refusal::NotLeader));
     }
 
-    fn accept(&mut self, waiting: Waiting, request: Request, level: AckLevel) {
-        if let Err(refusal) = self.may_append(&request) {
-            return waiting.answer(Err(refusal), &mut self.outbox);
+    /// Takes a write, or says at once why not, or what became of it before.
+    pub(super) fn accept(
+        &mut self,
+        waiting: Waiting,
+        stamp: Option<Stamp>,
+        request: Request,
+        level: AckLevel,
+    ) {
+        if let Some(parked) = self.parking() {
+            return parked.push(Parked { waiting, stamp, request, level });
         }
-        let now = self.now;
-        let Some(log_now) = self.bound_ref().and_then(|b| b.leader_ref()).map(|l| l.log_now(now)) else {
-            return;
-        };
-        let payload = match request {
-            Request::Put { cache, key, value, ttl } => {
-                Payload::Put { cache, key, value, expires_at: ttl.map(|ttl| log_now + ttl) }
+        match self.judge(stamp, &request, level) {
+            Err(refusal) => self.answer(waiting, Err(refusal)),
+            Ok(Some(done)) => self.answer_again(waiting, done, level),
+            Ok(None) => {
+                let Some(index) = self.append_write(stamp, request) else {
+                    return self.answer(waiting, Err(Refusal::NotLeader));
+                };
+                self.wait_for(index, waiting, level);
             }
-            Request::Delete { cache, key } => Payload::Delete { cache, key },
-        };
-        let Some(index) = self.append(payload) else { return };
-        if level == AckLevel::Leader {
-            return waiting.answer(Ok(Done { version: index, existed: false }), &mut self.outbox);
-        }
-        if let Some(leader) = self.bound().and_then(|b| b.leader()) {
-            leader.waiting.insert(index, waiting);
         }
     }
 
-    /// Limits are judged here, before anything is appended; never when it is applied (rule 10).
-    fn may_append(&self, request: &Request) -> Result<(), Refusal> {
-        let Life::Bound(bound) = &self.life else { return Err(Refusal::NotLeader) };
-        let leader = bound.leader_ref().ok_or(Refusal::NotLeader)?;
-        if leader.renounced() || bound.commit < leader.first_index || self.now >= leader.lease_end {
+    /// Where writes wait for the moment at which a new leader may serve: it was elected, and its first entry is about to
+    /// be committed.
+    fn parking(&mut self) -> Option<&mut Vec<Parked>> {
+        let Life::Bound(bound) = &mut self.life else { return None };
+        let commit = bound.commit;
+        let leader = bound.leader()?;
+        let soon = !leader.renounced() && commit < leader.first_index && leader.parked.len() < PARKED;
+        soon.then_some(&mut leader.parked)
+    }
+
+    /// Its first entry is committed: what came before is judged now.
+    pub(super) fn unpark(&mut self) {
+        let Some(leader) = self.bound().and_then(|b| b.leader()) else { return };
+        for parked in std::mem::take(&mut leader.parked) {
+            self.accept(parked.waiting, parked.stamp, parked.request, parked.level);
+        }
+    }
+
+    /// Whether it may be appended; `Some`: it was applied before, and this came of it.
+    fn judge(
+        &mut self,
+        stamp: Option<Stamp>,
+        request: &Request,
+        level: AckLevel,
+    ) -> Result<Option<Done>, Refusal> {
+        if !self.serves() {
             return Err(Refusal::NotLeader);
         }
-        let pending = leader.pending_bytes + request.size();
-        let full = matches!(request, Request::Put { .. })
-            && self.replica.store().bytes() + pending > self.settings.store_bytes;
+        if let Some(stamp) = stamp {
+            self.admit(stamp)?;
+            let key = match request {
+                Request::Put { cache, key, .. }
+                | Request::Delete { cache, key }
+                | Request::Take { cache, key }
+                | Request::Increment { cache, key, .. } => Some((cache.as_ref(), key.as_ref())),
+                Request::Clear { .. } | Request::Declare { .. } | Request::OpenSession => None,
+            };
+            if let Some(done) = self.replica.store().recorded(key, stamp.session, stamp.seq) {
+                return Ok(Some(done));
+            }
+        } else if *request == Request::OpenSession {
+            self.may_open_session()?;
+        }
+        let direct = request.cache().and_then(|c| self.replica.store().limits(c)).is_some_and(|l| l.direct);
+        if level == AckLevel::All && direct {
+            return Err(Refusal::Level);
+        }
+        self.may_append(request.size()).map_err(Refusal::Limit)?;
+        self.make_room(request).map_err(Refusal::Limit)?;
+        Ok(None)
+    }
+
+    /// The log and what waits in it are bounded.
+    fn may_append(&self, size: usize) -> Result<(), Limit> {
+        let Life::Bound(bound) = &self.life else { return Ok(()) };
+        let Some(leader) = bound.leader_ref() else { return Ok(()) };
+        if leader.pending_bytes + size > self.settings.pending_bytes {
+            return Err(Limit::Pending);
+        }
         // While a snapshot runs the log keeps its start (rule 11): it may grow to twice the ring, no further.
-        let ring =
-            bound.log.bytes() + request.size() > 2 * self.settings.ring_bytes + self.settings.pending_bytes;
-        if full || ring || pending > self.settings.pending_bytes {
-            return Err(Refusal::Limit);
-        }
-        Ok(())
+        let most = 2 * self.settings.ring_bytes + self.settings.pending_bytes;
+        if bound.log.bytes() + size > most { Err(Limit::Log) } else { Ok(()) }
     }
 
-    pub(super) fn on_forward_reply(&mut self, from: &Incarnation, reply: &ForwardReply) {
-        if self.forwards.get(&reply.id).is_none_or(|f| f.to != *from) {
-            return;
-        }
-        let Some(forwarded) = self.forwards.remove(&reply.id) else { return };
-        Waiting::Local { ticket: forwarded.ticket }.answer(reply.result, &mut self.outbox);
-    }
-
-    /// Forwarded writes whose answer will not come.
-    pub(super) fn check_forwards(&mut self) {
-        if self.forwards.is_empty() {
-            return;
-        }
-        let present = self.present_leader();
-        let lease = self.settings.lease.0;
+    fn append_write(&mut self, stamp: Option<Stamp>, request: Request) -> Option<Index> {
         let now = self.now;
-        match present {
-            None if !self.is_leader() && now >= self.promised_until() => self.fail_forwards(|_| true),
-            // A leader that is still there may be slow, or the message got lost on the way. The oldest come first.
-            present => {
-                let patience =
-                    |f: &Forwarded| Span(if present.as_ref() == Some(&f.to) { 5 } else { 2 } * lease);
-                let old = self.forwards.values().take_while(|f| now.since(f.at) > Span(2 * lease)).count();
-                if old > 0 {
-                    self.fail_forwards(|f| now.since(f.at) > patience(f));
-                }
+        let log_now = self.bound_ref()?.leader_ref()?.log_now(now);
+        let tag = stamp.map(|s| Tag { session: s.session, seq: s.seq, floor: s.floor });
+        let op = match request {
+            Request::Put { cache, key, value, ttl, condition } => {
+                let ttl = ttl.or_else(|| self.replica.store().limits(&cache).and_then(|l| l.ttl));
+                Op::Put { cache, key, value, expires_at: ttl.map(|ttl| log_now + ttl), condition }
             }
-        }
+            Request::Delete { cache, key } => Op::Delete { cache, key },
+            Request::Take { cache, key } => Op::Take { cache, key },
+            Request::Increment { cache, key, by, ttl } => {
+                let ttl = ttl.or_else(|| self.replica.store().limits(&cache).and_then(|l| l.ttl));
+                Op::Increment { cache, key, by, expires_at: ttl.map(|ttl| log_now + ttl) }
+            }
+            Request::Clear { cache } => Op::Clear { cache },
+            Request::Declare { cache, limits } => Op::Declare { cache, limits },
+            Request::OpenSession => Op::OpenSession,
+        };
+        self.append(Payload::Write { tag, op })
     }
+}
 
-    pub(super) fn fail_forwards(&mut self, which: impl Fn(&Forwarded) -> bool) {
-        let failed: Vec<u64> = self.forwards.iter().filter(|(_, f)| which(f)).map(|(id, _)| *id).collect();
-        for id in failed {
-            if let Some(f) = self.forwards.remove(&id) {
-                self.outbox.reply(f.ticket, Err(Refusal::UnknownOutcome));
-            }
-        }
-    }
-
-    /// Rule 10: values that have ended are removed by entries of the log, conditional on their version.
-    pub(super) fn expire(&mut self) {
-        let now = self.now;
-        let Life::Bound(bound) = &self.life else { return };
-        let Some(leader) = bound.leader_ref() else { return };
-        let serving = !leader.renounced() && now < leader.lease_end && bound.commit >= leader.first_index;
-        if !serving || bound.commit < leader.expired_to {
-            return; // the last ones are not removed yet
-        }
-        let ended = self.replica.store().ended(leader.log_now(now), EXPIRED_PER_TICK);
-        for r in ended {
-            let index = self.append(Payload::Expire { cache: r.cache, key: r.key, version: r.version });
-            if let Some(leader) = self.bound().and_then(|b| b.leader()) {
-                leader.expired_to = index.unwrap_or(leader.expired_to);
-            }
-        }
-    }
+fn send_reply(outbox: &mut Outbox, to: &Incarnation, id: u64, result: Result<Done, Refusal>) {
+    outbox.send(to, Body::ForwardReply(ForwardReply { id, result }));
 }

@@ -34,8 +34,8 @@ use crate::request::{Done, Effect, Limits};
 use crate::testing::{Mutant, Testing};
 use crate::types::{Index, LogTime};
 use dedup::Admission;
-pub use feed::{Change, Changed, Gap, Removal};
 use feed::Feed;
+pub use feed::{Change, Changed, Gap, Removal};
 pub(crate) use record::Copied;
 pub use record::{Ended, Record};
 use shard::{Applied, Shard, Size};
@@ -221,7 +221,9 @@ impl Store {
                 | Op::Delete { cache, key }
                 | Op::Take { cache, key }
                 | Op::Increment { cache, key, .. } => self.apply_to_key(entry, cache, key, *tag),
-                Op::Clear { cache } | Op::Declare { cache, .. } => self.apply_to_all(entry, Some(cache), *tag),
+                Op::Clear { cache } | Op::Declare { cache, .. } => {
+                    self.apply_to_all(entry, Some(cache), *tag)
+                }
                 Op::OpenSession => self.apply_to_all(entry, None, *tag),
             },
         };
@@ -274,7 +276,12 @@ impl Store {
     }
 
     /// `None`: the shard has this entry in it already.
-    fn apply_in(&self, shard: &mut Shard, entry: &Entry, tag: Option<Tag>) -> Option<(Done, Option<Changed>)> {
+    fn apply_in(
+        &self,
+        shard: &mut Shard,
+        entry: &Entry,
+        tag: Option<Tag>,
+    ) -> Option<(Done, Option<Changed>)> {
         if !shard.lacks(entry.index) {
             return None;
         }
@@ -354,7 +361,8 @@ impl Store {
         }
         out.sort_unstable_by_key(Value::version);
         out.truncate(limit);
-        let one = |v: Value| (Bytes::copy_from_slice(v.key()), v.version(), Self::cost(v.key().len(), v.len()));
+        let one =
+            |v: Value| (Bytes::copy_from_slice(v.key()), v.version(), Self::cost(v.key().len(), v.len()));
         out.into_iter().map(one).collect()
     }
 
@@ -447,7 +455,9 @@ fn refused(entry: &Entry, admission: Admission) -> Done {
 /// The answer of two shards together.
 fn both(one: Done, other: Done) -> Done {
     let effect = match (one.effect, other.effect) {
-        (Effect::Cleared { values: a }, Effect::Cleared { values: b }) => Effect::Cleared { values: a.saturating_add(b) },
+        (Effect::Cleared { values: a }, Effect::Cleared { values: b }) => {
+            Effect::Cleared { values: a.saturating_add(b) }
+        }
         (Effect::Unknown, _) | (_, Effect::Unknown) => Effect::Unknown,
         (effect, _) => effect,
     };

@@ -10,7 +10,12 @@
 
 use std::collections::VecDeque;
 
-use rauthy_core::{HostList, Input, Message, Node, Output, Role, Settings, Slot, Span, Time};
+use rauthy_core::{
+    AckLevel, HostList, Input, Message, Node, Output, Request, Role, Settings, Slot, Span, Time,
+};
+
+/// Every write is answered long before.
+const PATIENCE: Span = Span::from_millis(10_000);
 
 /// Three nodes and what flies between them.
 pub struct Trio {
@@ -22,6 +27,8 @@ pub struct Trio {
     pub done: u64,
     /// Proposals refused so far.
     pub refused: u64,
+    /// Messages sent so far.
+    pub sent: u64,
     slots: Vec<Slot>,
     flying: VecDeque<(usize, Message)>,
     out: Vec<Output>,
@@ -37,7 +44,7 @@ impl Trio {
             .map(|(i, slot)| Node::new(settings(slot.clone()), hosts.clone(), [i, i, i, i], Time(0)))
             .collect();
         let (flying, out) = (VecDeque::with_capacity(64), Vec::with_capacity(64));
-        Self { nodes, now: 0, done: 0, refused: 0, slots, flying, out }
+        Self { nodes, now: 0, done: 0, refused: 0, sent: 0, slots, flying, out }
     }
 
     /// Gives a node an input; what it sends flies, what it answers is counted.
@@ -47,14 +54,21 @@ impl Trio {
             match output {
                 Output::Send(message) => {
                     if let Some(to) = self.slots.iter().position(|slot| *slot == message.to) {
+                        self.sent += 1;
                         self.flying.push_back((to, message));
                     }
                 }
                 Output::Reply { result: Ok(_), .. } => self.done += 1,
                 Output::Reply { result: Err(_), .. } => self.refused += 1,
-                Output::Event(_) => {}
+                Output::Event(_) | Output::ReadReady { .. } | Output::Size { .. } => {}
             }
         }
+    }
+
+    /// A client of this node wants something committed; the node stamps it.
+    pub fn propose(&mut self, node: usize, ticket: u64, request: Request) {
+        let deadline = Time(self.now) + PATIENCE;
+        self.step(node, Input::Propose { ticket, stamp: None, request, level: AckLevel::Quorum, deadline });
     }
 
     /// Delivers what flies, and lets every node do what that made necessary, until nothing is left to do at this

@@ -1,0 +1,129 @@
+//! What a leader sends: entries as far as each peer's window allows, heartbeats, and with them leases and the commit index.
+
+use crate::config::Configuration;
+use crate::log::Log;
+use crate::message::{Append, Body, Grant};
+use crate::node::bound::Part;
+use crate::node::leader::{Leader, Progress};
+use crate::node::outbox::Outbox;
+use crate::node::{Life, Node};
+use crate::testing::Mutant;
+use crate::types::{Epoch, Incarnation, Index, LogTime, Span, Term, Time};
+
+/// Bytes of entries in one Append, at most (one entry may be bigger).
+const APPEND_BYTES: usize = 1 << 20;
+
+/// What is the same for all peers at one moment.
+struct Moment<'a> {
+    now: Time,
+    window: usize,
+    term: Term,
+    commit: Index,
+    founding_epoch: Epoch,
+    log: &'a Log,
+    log_time: LogTime,
+    /// What a voter may be lent.
+    lease_end: Option<Time>,
+}
+
+impl Node {
+    /// Sends an Append to everybody, with or without entries.
+    pub(super) fn heartbeat(&mut self) {
+        self.recompute_leader_lease();
+        self.send_appends(true);
+        self.dirty = true; // its own lease is published anew
+    }
+
+    /// Sends what is new, as far as each peer's window allows.
+    pub(super) fn replicate(&mut self) {
+        self.recompute_leader_lease();
+        self.send_appends(false);
+    }
+
+    fn send_appends(&mut self, always: bool) {
+        let (now, window) = (self.now, self.settings.window_bytes);
+        let early = self.settings.testing.lacks(Mutant::LeaseBeforeNoop);
+        let Life::Bound(bound) = &mut self.life else { return };
+        let Part::Leader(leader) = &mut bound.part else { return };
+        if always {
+            leader.round_at = now;
+        }
+        let may_grant =
+            !leader.renounced() && leader.lease_end > now && (bound.commit >= leader.first_index || early);
+        let moment = Moment {
+            now,
+            window,
+            term: bound.term,
+            commit: bound.commit,
+            founding_epoch: bound.founding_epoch,
+            log: &bound.log,
+            log_time: leader.log_now(now),
+            lease_end: may_grant.then_some(leader.lease_end),
+        };
+        let Leader { progress, acks, .. } = &mut **leader;
+        for (to, progress) in progress {
+            let voter = bound
+                .configurations
+                .iter()
+                .any(|(_, c): &(Index, std::sync::Arc<Configuration>)| c.seats(to));
+            let mut always = always;
+            while let Some((append, more)) = moment.append(progress, voter, always) {
+                if let (Some(_), Some(end), true) = (append.grant, moment.lease_end, voter) {
+                    acks.lend(to, end);
+                }
+                send(&mut self.outbox, to, append);
+                always = false;
+                if !more {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+fn send(outbox: &mut Outbox, to: &Incarnation, append: Append) {
+    outbox.send(to, Body::Append(append));
+}
+
+impl Moment<'_> {
+    /// One Append for a peer, and whether there may be more to send. Without `always`, only if it says something new.
+    fn append(&self, progress: &mut Progress, voter: bool, always: bool) -> Option<(Append, bool)> {
+        let log = self.log;
+        let missing = progress.next <= log.base_index();
+        let open = !progress.probing && !missing && progress.sending.is_none();
+        let room = self.window.saturating_sub(progress.inflight_bytes());
+        let entries = if open && room > 0 && progress.next <= log.last_index() {
+            log.slice(progress.next, room.min(APPEND_BYTES))
+        } else {
+            Vec::new()
+        };
+        let news = open && self.commit > progress.told_commit;
+        if entries.is_empty() && !news && !always {
+            return None;
+        }
+        let prev_index = if missing { log.base_index() } else { progress.next - 1 };
+        let prev_term = log.term_at(prev_index).unwrap_or(0);
+        let rest = self.lease_end.filter(|_| voter).map_or(Span(0), |end| end.since(self.now));
+        let grant = progress.clock.map(|echo| Grant { echo, rest });
+        if missing && progress.sending.is_none() {
+            progress.asked_for_base = Some(self.now);
+        }
+        progress.told_commit = self.commit;
+        if let Some(last) = entries.last() {
+            progress.sent(last.index, entries.iter().map(|e| e.size()).sum());
+        }
+        let more = !entries.is_empty() && progress.next <= log.last_index();
+        let append = Append {
+            term: self.term,
+            prev_index,
+            prev_term,
+            commit: self.commit,
+            founding_epoch: self.founding_epoch,
+            sent_at: self.now,
+            log_time: self.log_time,
+            grant,
+            entries,
+        };
+        Some((append, more))
+    }
+}
