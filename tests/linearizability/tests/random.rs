@@ -1,0 +1,25 @@
+//! Histories that a real object gave are accepted; falsified ones get the verdict of the simple checker.
+
+mod support;
+
+use proptest::prelude::*;
+use rauthy_linearizability::check;
+use support::{accepted, brute, small};
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_an_object_did_is_accepted(raws in small::raws(60, 80)) {
+        if let Err(failure) = check(&small::honest(&raws)) {
+            panic!("{failure}");
+        }
+    }
+
+    #[test]
+    fn verdicts_are_those_of_the_simple_checker(raws in small::raws(8, 14), lies in small::lies()) {
+        let history = small::falsified(small::honest(&raws), &lies);
+        let (fast, simple) = (accepted(&history), brute::linearizable(&history));
+        prop_assert_eq!(fast, simple, "{:?}", check(&history).map_err(|failure| failure.to_string()));
+    }
+}
