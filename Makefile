@@ -1,6 +1,6 @@
 # Thin: what a target does stands in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run status kubectl helm stop image test e2e lint fmt generate
+.PHONY: help run status kubectl helm stop image test e2e bench-core lint fmt generate
 MAKEFLAGS += --no-print-directory
 
 help: ## this list
@@ -35,6 +35,9 @@ test: ## everything: unit, property, simulator, processes, operator, e2e on a re
 e2e: ## only the tests on a real Kubernetes (ONLY=part-of-a-name, KEEP=1 leaves it running)
 	@scripts/e2e
 
+bench-core: ## what the consensus core can do on one thread (ONLY=part-of-a-name, PERF=1 profiles it)
+	@scripts/bench-core
+
 lint: ## formatting, clippy, generated files, dependencies, chart, shell scripts
 	@scripts/lint
 
@@ -44,4 +47,4 @@ fmt: ## format the sources
 generate: ## write the generated files anew
 	@scripts/generate
 
-export CONTEXT IMAGE PROFILE ONLY KEEP
+export CONTEXT IMAGE PROFILE ONLY KEEP PERF
