@@ -5,7 +5,7 @@
 //!      └ the same behind a lock, for writers and for readers that find it being written
 //! ```
 //!
-//! Readers load it twice for each read; a lock would make them write to memory that they share. It is a sequence lock
+//! Readers look at it twice for each read; a lock would make them write to memory that they share. It is a sequence lock
 //! out of atomics alone (Boehm, "Can Seqlocks Get Along With Programming Language Memory Models?", 2012, §4).
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
@@ -137,6 +137,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::disallowed_methods, reason = "readers are on other threads")]
     fn a_reader_never_sees_half_of_a_change() {
         let (gate, stop) = (Gate::default(), AtomicBool::new(false));
         std::thread::scope(|scope| {

@@ -92,10 +92,16 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// An empty one, that nobody may read yet.
+    /// An empty one whose tables are hashed with known keys: for tests only.
     #[must_use]
     pub fn new(testing: Testing) -> Self {
-        Self { store: Store::new(testing), testing, ..Self::default() }
+        Self::seeded(0, testing)
+    }
+
+    /// An empty one, that nobody may read yet; the seed as for [`Store::seeded`].
+    #[must_use]
+    pub fn seeded(seed: u64, testing: Testing) -> Self {
+        Self { store: Store::seeded(seed, testing), testing, ..Self::default() }
     }
 
     /// The store, for sizes and digests. Values are read with [`Self::get`] and its like.

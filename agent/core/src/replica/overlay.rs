@@ -7,7 +7,7 @@
 //! One is shown until an applied entry concerns its key, or for a second. Bounded in number and bytes: what does not
 //! fit is written all the same, and only seen later.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
@@ -41,7 +41,7 @@ impl Shown {
 
 #[derive(Debug, Default)]
 struct Held {
-    caches: BTreeMap<Arc<str>, HashMap<Bytes, Shown>>,
+    caches: BTreeMap<Arc<str>, BTreeMap<Bytes, Shown>>,
     by_end: BTreeMap<(Time, u64), (Arc<str>, Bytes)>,
     bytes: usize,
     next: u64,
@@ -107,7 +107,7 @@ impl Overlay {
             Some(key) => held.remove(cache, key),
             None => {
                 let keys: Vec<_> =
-                    held.caches.get(cache).into_iter().flat_map(HashMap::keys).cloned().collect();
+                    held.caches.get(cache).into_iter().flat_map(BTreeMap::keys).cloned().collect();
                 keys.iter().for_each(|key| held.remove(cache, key));
             }
         }

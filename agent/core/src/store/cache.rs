@@ -11,16 +11,16 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::request::{Limits, WhenFull};
 use crate::store::Store;
-use crate::store::hash::hash;
+use crate::store::hash::{Keys, hash};
 use crate::store::value::{ByKey, Value};
 use crate::types::{Index, LogTime};
 
 /// A table that is filled to less than this part is made smaller.
 const SPARSE: usize = 8;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Cache {
-    values: HashSet<ByKey>,
+    values: HashSet<ByKey, Keys>,
     ends: BTreeMap<(LogTime, Index), Value>,
     /// Only where [`WhenFull::Evict`] is declared.
     order: Option<BTreeMap<Index, Value>>,
@@ -31,6 +31,11 @@ pub(super) struct Cache {
 }
 
 impl Cache {
+    pub(super) fn new(keys: Keys) -> Self {
+        let values = HashSet::with_hasher(keys);
+        Self { values, ends: BTreeMap::new(), order: None, limits: None, bytes: 0, digest: 0 }
+    }
+
     /// Number of values, ended ones included.
     pub(super) fn len(&self) -> usize {
         self.values.len()
@@ -101,21 +106,22 @@ impl Cache {
     /// Removes all values.
     pub(super) fn clear(&mut self) {
         let order = self.order.is_some().then(BTreeMap::new);
-        *self = Self { limits: self.limits, order, ..Self::default() };
+        *self = Self { limits: self.limits, order, ..Self::new(*self.values.hasher()) };
     }
 
     pub(super) fn declare(&mut self, limits: Limits) {
         self.limits = Some(limits);
         match limits.when_full {
             WhenFull::Evict if self.order.is_none() => {
-                self.order = Some(self.values.iter().map(|v| (v.0.version(), v.0.clone())).collect());
+                self.order = Some(self.values().map(|v| (v.version(), v.clone())).collect());
             }
             WhenFull::Evict => {}
             WhenFull::Reject => self.order = None,
         }
     }
 
-    /// All values, in no order.
+    /// All values, in no order: it must not show.
+    #[allow(clippy::disallowed_methods, reason = "what is made of it is put in order")]
     pub(super) fn values(&self) -> impl Iterator<Item = &Value> {
         self.values.iter().map(|held| &held.0)
     }

@@ -35,6 +35,7 @@ use crate::testing::{Mutant, Testing};
 use crate::types::{Index, LogTime};
 use dedup::Admission;
 use feed::Feed;
+use hash::Keys;
 pub use feed::{Change, Changed, Gap, Removal};
 pub(crate) use record::Copied;
 pub use record::{Ended, Record};
@@ -74,11 +75,17 @@ impl Default for Store {
 }
 
 impl Store {
-    /// An empty store.
+    /// An empty store whose tables are hashed with known keys: for tests only.
     #[must_use]
     pub fn new(testing: Testing) -> Self {
+        Self::seeded(0, testing)
+    }
+
+    /// An empty store. The seed is secret, so that nobody can choose keys that collide; nothing else depends on it.
+    #[must_use]
+    pub fn seeded(seed: u64, testing: Testing) -> Self {
         Self {
-            shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
+            shards: (0..SHARDS).map(|_| RwLock::new(Shard::new(Keys::secret(seed)))).collect(),
             applied: AtomicU64::new(0),
             entries: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
@@ -409,7 +416,7 @@ impl Store {
     pub(crate) fn clear(&self) {
         self.applied.store(0, Ordering::Release);
         for shard in 0..SHARDS {
-            self.change(shard, None, |shard| *shard = Shard::default());
+            self.change(shard, None, Shard::clear);
         }
         self.count();
         self.feed.begin_at(0);

@@ -3,7 +3,7 @@
 //! What is in it is a function of the log up to its applied index, and of nothing else. A value whose end the entry's
 //! own time has reached counts as absent, whether or not the leader has had it removed already.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use crate::request::{Condition, Done, Effect, Limits};
 use crate::store::cache::Cache;
 use crate::store::dedup::{Admission, Sessions};
 use crate::store::feed::{Changed, Removal};
-use crate::store::hash::hash;
+use crate::store::hash::{Keys, hash};
 use crate::store::record::{Copied, Ended, Record};
 use crate::store::value::Value;
 use crate::types::{Index, LogTime};
@@ -29,11 +29,11 @@ pub(super) struct Size {
     pub(super) dedup: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Shard {
     /// The last entry that touched it. An installed shard may be ahead of the log (rule 11).
     applied: Index,
-    caches: BTreeMap<Arc<str>, Cache>,
+    caches: HashMap<Arc<str>, Cache, Keys>,
     pub(super) sessions: Sessions,
     entries: usize,
     bytes: usize,
@@ -42,6 +42,16 @@ pub(super) struct Shard {
 }
 
 impl Shard {
+    pub(super) fn new(keys: Keys) -> Self {
+        let (caches, sessions) = (HashMap::with_hasher(keys), Sessions::default());
+        Self { applied: 0, caches, sessions, entries: 0, bytes: 0, digest: 0 }
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        *self = Self::new(*self.caches.hasher());
+    }
+
     pub(super) fn applied(&self) -> Index {
         self.applied
     }
@@ -58,7 +68,8 @@ impl Shard {
         self.cache(cache)?.get(key)
     }
 
-    /// The caches that it knows, in the order of their names.
+    /// The caches that it knows, in no order: it must not show.
+    #[allow(clippy::disallowed_methods, reason = "what is made of it is put in order")]
     pub(super) fn caches(&self) -> impl Iterator<Item = (&Arc<str>, &Cache)> {
         self.caches.iter()
     }
@@ -175,10 +186,14 @@ impl Shard {
         }
     }
 
-    fn insert(&mut self, cache: &Arc<str>, value: Value) -> Option<Value> {
+    fn know(&mut self, cache: &Arc<str>) {
         if !self.caches.contains_key(cache) {
-            self.caches.insert(cache.clone(), Cache::default());
+            self.caches.insert(cache.clone(), Cache::new(*self.caches.hasher()));
         }
+    }
+
+    fn insert(&mut self, cache: &Arc<str>, value: Value) -> Option<Value> {
+        self.know(cache);
         self.change(cache, |name, held| held.insert(name, value))
     }
 
@@ -205,9 +220,7 @@ impl Shard {
     }
 
     fn declare(&mut self, cache: &Arc<str>, limits: Limits) {
-        if !self.caches.contains_key(cache) {
-            self.caches.insert(cache.clone(), Cache::default());
-        }
+        self.know(cache);
         let Some(held) = self.caches.get_mut(cache) else { return };
         self.digest ^= digest_of_limits(cache, held.limits()) ^ digest_of_limits(cache, Some(&limits));
         held.declare(limits);
@@ -216,7 +229,7 @@ impl Shard {
     /// At most `limit` values that have ended at `now`, first ended first.
     pub(super) fn ended(&self, now: LogTime, limit: usize, out: &mut Vec<(LogTime, Ended)>) {
         let from = out.len();
-        for (cache, held) in &self.caches {
+        for (cache, held) in self.caches() {
             out.extend(held.ended(now).take(limit).map(|value| {
                 let (cache, key) = (cache.clone(), Bytes::copy_from_slice(value.key()));
                 (value.expires_at().unwrap_or_default(), Ended { cache, key, version: value.version() })
@@ -228,18 +241,18 @@ impl Shard {
 
     /// What is in it, by reference.
     pub(super) fn freeze(&self) -> Frozen {
-        let limits = self.caches.iter().filter_map(|(cache, held)| {
-            held.limits().map(|limits| Record::Cache { cache: cache.clone(), limits: *limits })
-        });
+        let mut limits = Vec::new();
         let mut values = Vec::with_capacity(self.entries);
-        for (cache, held) in &self.caches {
+        for (cache, held) in self.caches() {
+            limits.extend(held.limits().map(|limits| (cache.clone(), *limits)));
             values.extend(held.values().map(|value| (cache.clone(), value.clone())));
         }
-        Frozen { records: self.sessions.records().chain(limits).collect(), values }
+        Frozen { sessions: self.sessions.records().collect(), limits, values }
     }
 
     pub(super) fn install(&mut self, copied: Copied) {
-        *self = Self { applied: copied.applied, ..Self::default() };
+        self.clear();
+        self.applied = copied.applied;
         for record in copied.records {
             match record {
                 Record::Session { session } => self.sessions.open(session),
@@ -262,16 +275,19 @@ impl Shard {
 /// A shard's content at one moment. It is put in order after the lock is given back.
 #[derive(Debug)]
 pub(super) struct Frozen {
-    records: Vec<Record>,
+    sessions: Vec<Record>,
+    limits: Vec<(Arc<str>, Limits)>,
     values: Vec<(Arc<str>, Value)>,
 }
 
 impl Frozen {
     /// In an order that is the same on every node: sessions, limits, then values in the order of their versions.
     pub(super) fn into_records(self) -> Vec<Record> {
-        let (mut records, mut values) = (self.records, self.values);
+        let (mut records, mut limits, mut values) = (self.sessions, self.limits, self.values);
+        limits.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         values.sort_unstable_by_key(|(_, value)| value.version());
-        records.reserve_exact(values.len());
+        records.reserve_exact(limits.len() + values.len());
+        records.extend(limits.into_iter().map(|(cache, limits)| Record::Cache { cache, limits }));
         records.extend(values.into_iter().map(|(cache, held)| {
             let (key, value) = held.to_bytes();
             Record::Value { cache, key, value, version: held.version(), expires_at: held.expires_at() }
