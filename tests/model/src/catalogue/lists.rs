@@ -1,0 +1,137 @@
+//! Host lists: the rule at every size that can be exhausted, walks at larger ones, and each variant where it breaks.
+
+use crate::catalogue::Expected::{Breaks, Holds, HoldsInWalks, Stuck};
+use crate::catalogue::Size::{Full, Small};
+use crate::catalogue::{Check, Expected, Size, Topic};
+use crate::lists::Variant::{
+    CatchesUp, CompletesByItself, ExclusivePromises, FirstRoundOfOneList, FoundingTermOnly, GenesisOfOneList,
+    LowerNumber, NewMajorityAlone, NoEpochCheck, NoRenumbering, NoWaitAfterTakeBack, SlotsOnly,
+    TakeBackUnconfirmed, TakesBackWhatCommits, ThreeGenerations, Unconfirmed, WrittenTooEarly,
+};
+use crate::lists::{BadPlan, Lists, Plan, Rule, Slots, Variant};
+
+type Row = (Size, &'static str, &'static [Variant]);
+
+/// Nothing breaks in anything that can happen.
+const HOLDS: &[Row] = &[
+    (Small, "1>3", &[]),
+    (Small, "3>1", &[]),
+    (Small, "2>3", &[]),
+    (Small, "1>3>1", &[]),
+    (Small, "1>3", &[ExclusivePromises]),
+    (Full, "3>1>3", &[]),
+    (Full, "3>4", &[]),
+    (Full, "1>3>4", &[]),
+    (Full, "3>5", &[]),
+    (Full, "5>3", &[]),
+    (Full, "1>3", &[ThreeGenerations]),
+];
+
+/// The same where a change is taken back; with what the operator may leave out.
+const HOLDS_TAKEN_BACK: &[Row] = &[
+    (Small, "1>(3)", &[]),
+    (Small, "3>(1)", &[]),
+    (Small, "1>(3)>3", &[]),
+    (Small, "1>(3)>2", &[]),
+    (Small, "1>(2)>(3)>2", &[]),
+    (Small, "1>(3)>3", &[NoWaitAfterTakeBack]),
+    (Small, "1>(3)>3", &[TakeBackUnconfirmed, NoWaitAfterTakeBack]),
+    (Small, "1>(2)>(3)>2", &[CatchesUp, NoWaitAfterTakeBack]),
+];
+
+/// Each of these must break.
+const BREAKS: &[Row] = &[
+    (Small, "1>3", &[GenesisOfOneList]),
+    (Small, "1>3", &[FirstRoundOfOneList]),
+    (Small, "3>1", &[FoundingTermOnly]),
+    (Small, "3>1", &[NoEpochCheck]),
+    (Small, "1>3", &[Unconfirmed]),
+    (Small, "3>1", &[CompletesByItself]),
+    (Small, "1>3", &[NewMajorityAlone]),
+    (Small, "1>3", &[WrittenTooEarly]),
+    (Small, "1>3>1", &[SlotsOnly]),
+];
+
+/// These too.
+const BREAKS_TAKEN_BACK: &[Row] = &[
+    (Small, "1>(3)", &[TakesBackWhatCommits]),
+    (Small, "1>(3)>3", &[SlotsOnly]),
+    (Small, "1>(3)>3", &[NewMajorityAlone]),
+    (Small, "1>(3)>3", &[CompletesByItself]),
+    (Full, "3>(1)>1", &[SlotsOnly]),
+    (Full, "3>(1)>1", &[TakesBackWhatCommits]),
+];
+
+type EndRow = (Size, &'static str, Slots, &'static [Variant]);
+
+/// The last list can be reached from everywhere, without faults; also with slots whose pods never start.
+const FINISHES: &[EndRow] = &[
+    (Small, "1>3", 0, &[]),
+    (Small, "1>3", 0b100, &[]),
+    (Small, "3>1", 0b100, &[]),
+    (Small, "2>3", 0b100, &[]),
+    (Small, "3>4", 0b1000, &[]),
+    (Small, "3>5", 0b1_1000, &[]),
+    (Small, "1>(3)>2", 0, &[]),
+    (Small, "1>(3)>1", 0b110, &[]),
+    (Small, "1>(3)>2", 0, &[NoWaitAfterTakeBack]),
+    (Small, "1>(3)>2", 0, &[NoRenumbering, LowerNumber, NoWaitAfterTakeBack]),
+    (Full, "3>5", 0b1_0000, &[]),
+    (Full, "3>(1)>1", 0, &[]),
+];
+
+/// It cannot.
+const STUCK: &[EndRow] = &[
+    (Small, "1>3", 0b110, &[]),
+    (Small, "1>(3)>2", 0, &[NoRenumbering]),
+    (Small, "1>(3)>2", 0, &[NoRenumbering, NoWaitAfterTakeBack]),
+];
+
+/// Random walks at sizes that cannot be exhausted: walks, steps in each.
+const WALKS: &[(Size, u64, usize, &str, &[Variant])] = &[
+    (Small, 15_000, 300, "3>5", &[]),
+    (Small, 15_000, 300, "5>3", &[]),
+    (Small, 10_000, 400, "3>5>3", &[ThreeGenerations]),
+    (Small, 10_000, 400, "3>(5)>4", &[]),
+    (Full, 1_000_000, 300, "3>5>7", &[]),
+    (Full, 1_000_000, 300, "3>(5)>5", &[]),
+    (Full, 1_000_000, 300, "3>(5)>5", &[NoWaitAfterTakeBack, TakeBackUnconfirmed]),
+    (Full, 1_000_000, 300, "5>(3)>4>(3)>3", &[NoWaitAfterTakeBack, CatchesUp]),
+    (Full, 1_000_000, 300, "3>5>3", &[ThreeGenerations]),
+];
+
+fn row(expected: Expected, (size, plan, variants): &Row) -> Result<Check, BadPlan> {
+    let topic = topic(plan);
+    let model = Lists::new(plan.parse()?, Rule::with(variants));
+    Ok(Check::everything((topic, *size, expected), name(plan, variants, 0), model))
+}
+
+fn end(expected: Expected, (size, plan, vacant, variants): &EndRow) -> Result<Check, BadPlan> {
+    let model = Lists::with_vacant(plan.parse()?, Rule::with(variants), *vacant);
+    let topic = topic(plan);
+    Ok(Check::finish((topic, *size, expected), name(plan, variants, *vacant), model))
+}
+
+fn topic(plan: &str) -> Topic {
+    if plan.contains('(') { Topic::TakenBack } else { Topic::Lists }
+}
+
+fn name(plan: &str, variants: &[Variant], vacant: Slots) -> String {
+    let words: Vec<_> = variants.iter().map(|v| v.word()).collect();
+    let words = if words.is_empty() { "the rule".to_owned() } else { words.join(" + ") };
+    let vacant = crate::lists::members(vacant).map(|slot| format!(", slot {slot} never starts"));
+    format!("lists {plan}: {words}{}", vacant.collect::<String>())
+}
+
+pub(super) fn checks() -> Result<Vec<Check>, BadPlan> {
+    let tables = [(Holds, HOLDS), (Holds, HOLDS_TAKEN_BACK), (Breaks, BREAKS), (Breaks, BREAKS_TAKEN_BACK)];
+    let rows = tables.iter().flat_map(|(expected, rows)| rows.iter().map(|r| row(*expected, r)));
+    let walks = WALKS.iter().map(|(size, walks, steps, plan, variants)| {
+        let model = Lists::new(plan.parse::<Plan>()?, Rule::with(variants));
+        let head = (topic(plan), *size, HoldsInWalks);
+        Ok(Check::walks(head, name(plan, variants, 0), model, (*walks, *steps)))
+    });
+    let ends = [(Holds, FINISHES), (Stuck, STUCK)];
+    let ends = ends.iter().flat_map(|(expected, rows)| rows.iter().map(|row| end(*expected, row)));
+    rows.chain(walks).chain(ends).collect()
+}

@@ -1,0 +1,54 @@
+//! What the tests share.
+
+use rauthy_model::catalogue::{Check, Expected, Size, Topic, checks};
+use rauthy_model::search::Limits;
+
+/// Keeps each test well below 1 GiB.
+const STATES: usize = 2_000_000;
+
+/// Every small check of a topic that must find nothing, found nothing, and all that it is about did happen in it.
+pub fn all_hold(topic: Topic) {
+    let mut run = 0;
+    for check in checks().unwrap() {
+        let wanted = check.topic == topic && check.size == Size::Small && !check.breaks();
+        if !wanted {
+            continue;
+        }
+        let report = check.run(Limits::states(STATES));
+        let story = report.story().map(ToString::to_string).unwrap_or_default();
+        assert!(check.agrees(&report), "{}: {report}\n{story}", check.name);
+        if check.expected == Expected::Holds {
+            for (feature, count) in &report.features {
+                assert!(*count > 0, "{}: never {feature}, so it says little", check.name);
+            }
+        }
+        run += 1;
+    }
+    assert!(run > 0);
+}
+
+/// The check of this name finds a counterexample; its story is kept as a golden file and has these words in this order.
+pub fn breaks(name: &str, words: &[&str]) {
+    let check = find(name);
+    assert!(check.breaks());
+    let report = check.run(Limits::states(STATES));
+    assert!(check.agrees(&report), "{name}: {report}");
+    let story = report.story().unwrap().to_string();
+    let mut rest = story.as_str();
+    for word in words {
+        let at = rest.find(word).unwrap_or_else(|| panic!("`{word}` does not follow in\n{story}"));
+        rest = &rest[at..];
+    }
+    let file: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true, snapshot_path => "../stories" }, {
+        insta::assert_snapshot!(file, story);
+    });
+}
+
+fn find(name: &str) -> Check {
+    checks()
+        .unwrap()
+        .into_iter()
+        .find(|check| check.name == name)
+        .unwrap_or_else(|| panic!("no check `{name}`"))
+}
