@@ -79,6 +79,17 @@ fn an_unknown_condition_holds_when_it_is_applied() {
 }
 
 #[test]
+fn which_unknown_write_was_there_matters_while_its_value_is_read() {
+    // Something was deleted: not "b", of which the one write there was is needed later, but "c".
+    let tale = || {
+        let tale = Tale::new().lost(1, 0, Op::put("b")).lost(2, 0, Op::put("c"));
+        tale.op(3, (10, 11), Op::Delete, existed(true)).op(3, (50, 51), Op::Read, found("b"))
+    };
+    tale().op(4, (52, 55), Op::put("c"), done()).op(3, (60, 61), Op::Read, found("c")).holds();
+    tale().op(3, (60, 61), Op::Read, found("c")).fails();
+}
+
+#[test]
 fn a_refused_write_has_no_effect() {
     let tale = || Tale::new().op(1, (0, 5), Op::put("a"), Outcome::Failed);
     tale().op(2, (6, 7), Op::Read, Outcome::nothing()).holds();
