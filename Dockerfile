@@ -9,7 +9,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     set -eu; \
     triple="$(uname -m)-unknown-linux-gnu"; \
-    cargo build --locked --workspace --bins --release --target "$triple"; \
+    cargo build --locked -p rauthy-agent -p rauthy-operator --bins --release --target "$triple"; \
     mkdir /out; \
     cp "target/$triple/release/rauthy-agent" "target/$triple/release/rauthy-operator" /out/
 

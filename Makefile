@@ -1,6 +1,6 @@
 # Thin: what a target does stands in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run status kubectl helm stop image test e2e bench-core lint fmt generate
+.PHONY: help run status kubectl helm stop image test soak model e2e bench-core lint fmt generate
 MAKEFLAGS += --no-print-directory
 
 help: ## this list
@@ -38,6 +38,12 @@ e2e: ## only the tests on a real Kubernetes (ONLY=part-of-a-name, KEEP=1 leaves 
 bench-core: ## what the consensus core can do on one thread (ONLY=part-of-a-name, PERF=1 profiles it)
 	@scripts/bench-core
 
+soak: ## the simulator from a random seed on, until MINUTES=30 are over (FROM=seed goes on from there)
+	@scripts/soak
+
+model: ## the models of the protocol, all of them and to the end (minutes to hours)
+	@scripts/model
+
 lint: ## formatting, clippy, generated files, dependencies, chart, shell scripts
 	@scripts/lint
 
@@ -47,4 +53,4 @@ fmt: ## format the sources
 generate: ## write the generated files anew
 	@scripts/generate
 
-export CONTEXT IMAGE PROFILE ONLY KEEP PERF
+export CONTEXT IMAGE PROFILE ONLY KEEP PERF MINUTES FROM

@@ -116,7 +116,7 @@ pub enum Input {
     },
     /// The wall clock and the boot clock have moved by different amounts: leases may have been measured wrongly (rule 7).
     ClockJumped,
-    /// The stream to this slot ended: what was forwarded on it has an unknown outcome.
+    /// The stream to this slot ended: what was forwarded on it may be lost, and is handed on again.
     LinkLost(Slot),
     /// Hand the leadership over, because this process is about to stop.
     HandOver,

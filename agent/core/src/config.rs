@@ -179,9 +179,19 @@ mod tests {
     #[test]
     fn a_quorum_is_of_the_slots_not_of_the_seats_present() {
         let list = slots(5);
-        let config = Configuration { lists: vec![list.clone()], maps: vec![seats(&list[..2], 1)] };
+        let config = Configuration {
+            epoch: 0,
+            resizing: false,
+            lists: vec![list.clone()],
+            maps: vec![seats(&list[..2], 1)],
+        };
         assert!(!config.quorum(|_| true), "two of five seats are no quorum however few are held");
-        let config = Configuration { lists: vec![list.clone()], maps: vec![seats(&list[..3], 1)] };
+        let config = Configuration {
+            epoch: 0,
+            resizing: false,
+            lists: vec![list.clone()],
+            maps: vec![seats(&list[..3], 1)],
+        };
         assert!(config.quorum(|_| true));
         assert_eq!(config.reached(|who| if who.slot == list[0] { 9 } else { 4 }), 4);
     }
@@ -192,7 +202,8 @@ mod tests {
         let old = seats(&list, 1);
         let mut new = old.clone();
         new.insert(list[0].clone(), Incarnation { slot: list[0].clone(), boot: Boot(2) });
-        let config = Configuration { lists: vec![list.clone()], maps: vec![old, new] };
+        let config =
+            Configuration { epoch: 0, resizing: false, lists: vec![list.clone()], maps: vec![old, new] };
         assert!(config.quorum(|who| who.slot != list[0]));
         assert!(
             !config.quorum(|who| who.slot != list[1] && who.boot == Boot(1)),
@@ -204,8 +215,12 @@ mod tests {
     #[test]
     fn two_lists_need_both() {
         let (small, large) = (slots(3), slots(5));
-        let config =
-            Configuration { lists: vec![small.clone(), large.clone()], maps: vec![seats(&large, 1)] };
+        let config = Configuration {
+            epoch: 0,
+            resizing: false,
+            lists: vec![small.clone(), large.clone()],
+            maps: vec![seats(&large, 1)],
+        };
         assert!(!config.quorum(|who| small.contains(&who.slot) && who.slot != small[0]), "two of five");
         assert!(config.quorum(|who| who.slot == small[0] || who.slot == small[1] || who.slot == large[4]));
     }

@@ -302,7 +302,7 @@ pub struct Revoke {
 pub struct Forward {
     /// Chosen by the sender.
     pub id: u64,
-    /// By which it is known again; `None` only for what may be done twice: opening a session, declaring a cache.
+    /// By which it is known again; `None` only for what may be done twice: opening a session.
     pub stamp: Option<Stamp>,
     /// What is wanted.
     pub request: Request,

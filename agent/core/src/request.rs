@@ -164,7 +164,7 @@ pub enum AckLevel {
     Direct,
     /// Appended at the leader: lost if the leader dies or is deposed before it has replicated.
     Leader,
-    /// The leader and one more voter hold it; under two lists as Quorum. With three nodes as Quorum; with five or more
+    /// The leader and one more voter hold it; while lists or seats change as Quorum. With three nodes as Quorum; with five or more
     /// it may be lost with the leader.
     Once,
     /// Committed by a quorum and applied at the leader: lost only with its generation.

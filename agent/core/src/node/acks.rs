@@ -66,7 +66,7 @@ impl Node {
     pub(super) fn wait_for(&mut self, index: Index, waiting: Waiting, level: AckLevel) {
         let accepted = Done { version: index, effect: Effect::Accepted };
         let Life::Bound(bound) = &mut self.life else { return };
-        let settled = bound.latest().is_some_and(|c| c.lists.len() == 1);
+        let settled = bound.latest().is_some_and(|c| c.settled());
         let Some(leader) = bound.leader() else { return };
         match level {
             AckLevel::Direct | AckLevel::Leader => self.answer(waiting, Ok(accepted)),
@@ -123,7 +123,7 @@ impl Node {
         let me = self.outbox.me.clone();
         let Life::Bound(bound) = &mut self.life else { return };
         let commit = bound.commit;
-        let settled = bound.latest().is_some_and(|c| c.lists.len() == 1);
+        let settled = bound.latest().is_some_and(|c| c.settled());
         let Bound { configurations, part, .. } = &mut **bound;
         let Part::Leader(leader) = part else { return };
         leader.acks.lent.retain(|_, end| *end > now);

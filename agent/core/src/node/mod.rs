@@ -158,7 +158,7 @@ impl Node {
             Life::Free(free) => self.genesis_deadline(free),
             Life::Bound(bound) => self.bound_deadline(bound),
         };
-        life.min(self.next_ping).max(self.now + Span(1))
+        life.min(self.next_ping).min(self.reads_deadline()).max(self.now + Span(1))
     }
 
     fn deadlines(&mut self) {

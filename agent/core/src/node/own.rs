@@ -228,7 +228,7 @@ impl Node {
         let Some(write) = self.own.writes.get_mut((id - floor) as usize).and_then(Option::as_mut) else {
             return;
         };
-        let needs = !matches!(write.request, Request::OpenSession | Request::Declare { .. });
+        let needs = !matches!(write.request, Request::OpenSession);
         if needs && write.stamp.is_none() {
             let Some(session) = number else { return self.open_session() };
             write.stamp = Some(Stamp { generation, session, seq: id, floor });

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use crate::message::ReadIndex;
 use crate::node::writes::Waiting;
 use crate::node::{Life, Node};
-use crate::types::{Incarnation, Index, LogTime, Time};
+use crate::types::{Incarnation, Index, LogTime, Span, Time};
 
 /// A question that waits for a quorum to say that this node still leads.
 #[derive(Debug)]
@@ -64,10 +64,15 @@ impl Node {
         for asked in ready {
             self.answer_read(asked.waiting, Some((asked.index, asked.log_time)));
         }
-        match newest {
-            Some(at) if at >= round && now > at => self.heartbeat(),
-            Some(at) if at >= now => self.dirty = true, // the round must be sent at a later moment than this
-            _ => {}
+        if newest.is_some_and(|at| at >= round && now > at) {
+            self.heartbeat();
         }
+    }
+
+    /// When a round of acks for the newest question can begin: at a later moment than the question's.
+    pub(super) fn reads_deadline(&self) -> Time {
+        let leader = self.bound_ref().and_then(|bound| bound.leader_ref());
+        let newest = leader.and_then(|leader| Some((leader.reads.back()?.at, leader.round_at)));
+        newest.filter(|(at, round)| at >= round).map_or(Time(u64::MAX), |(at, _)| at + Span(1))
     }
 }

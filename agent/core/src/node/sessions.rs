@@ -68,7 +68,6 @@ impl Node {
     /// Whether a request may be applied if it was not before.
     pub(super) fn admit(&mut self, stamp: Stamp) -> Result<(), Refusal> {
         let (now, window) = (self.now, self.settings.session_window);
-        let full = self.replica.store().dedup_bytes() >= self.settings.dedup_bytes;
         let older = self.settings.testing.lacks(Mutant::OlderGenerationApplied);
         let Life::Bound(bound) = &mut self.life else { return Err(Refusal::NotLeader) };
         if stamp.generation != bound.generation {
@@ -85,12 +84,15 @@ impl Node {
         if stamp.seq >= stamp.floor.max(session.floor).saturating_add(window) {
             return Err(Refusal::Limit(Limit::Window));
         }
-        if full {
-            return Err(Refusal::Limit(Limit::Dedup));
-        }
         session.used_at = now;
         session.floor = session.floor.max(stamp.floor);
         Ok(())
+    }
+
+    /// There is room to remember what will come of it.
+    pub(super) fn may_remember(&self) -> Result<(), Refusal> {
+        let full = self.replica.store().dedup_bytes() >= self.settings.dedup_bytes;
+        if full { Err(Refusal::Limit(Limit::Dedup)) } else { Ok(()) }
     }
 
     pub(super) fn may_open_session(&mut self) -> Result<(), Refusal> {

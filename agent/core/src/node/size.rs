@@ -33,12 +33,15 @@ enum Step {
 
 impl SizeChange {
     fn well_formed(&self) -> bool {
-        [Some(&self.now), self.next.as_ref()].into_iter().flatten().all(|list| {
-            let mut sorted = list.clone();
-            sorted.sort();
-            sorted.dedup();
-            !list.is_empty() && list.len() <= SLOTS && sorted.len() == list.len()
-        })
+        // Somebody must be in both: the leadership moves to whoever stays.
+        let stays = self.next.as_ref().is_none_or(|next| next.iter().any(|slot| self.now.contains(slot)));
+        stays
+            && [Some(&self.now), self.next.as_ref()].into_iter().flatten().all(|list| {
+                let mut sorted = list.clone();
+                sorted.sort();
+                sorted.dedup();
+                !list.is_empty() && list.len() <= SLOTS && sorted.len() == list.len()
+            })
     }
 
     /// Number of the configuration that it ends with.
@@ -291,6 +294,8 @@ mod tests {
         assert!(!twice.well_formed());
         assert!(!change(1, 0, None).well_formed());
         assert!(!change(1, 3, Some(10)).well_formed());
+        let disjoint = SizeChange { epoch: 1, now: slots(1), next: Some(vec![Slot::new("n7:1")]) };
+        assert!(!disjoint.well_formed(), "nobody stays who could lead over");
         assert!(change(1, 1, Some(9)).well_formed());
     }
 }

@@ -140,6 +140,7 @@ impl Node {
             if let Some(done) = self.replica.store().recorded(key, stamp.session, stamp.seq) {
                 return Ok(Some(done));
             }
+            self.may_remember()?;
         } else if *request == Request::OpenSession {
             self.may_open_session()?;
         }
