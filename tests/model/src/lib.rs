@@ -11,5 +11,7 @@
 //! the shortest counterexamples are kept as golden files in `tests/stories`.
 
 pub mod catalogue;
+pub mod genesis;
 pub mod lists;
 pub mod search;
+pub mod slots;

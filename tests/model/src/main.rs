@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use clap::{Args, Parser, Subcommand};
 use rauthy_model::catalogue::{Check, Size, checks};
-use rauthy_model::lists::{Lists, Plan, Rule, Variant, bit};
+use rauthy_model::lists::{Lists, Plan, Rule, Variant};
 use rauthy_model::search::{Limits, Report, Walks, can_always_finish, exhaust, walk};
+use rauthy_model::slots::bit;
 
 const EXAMPLES: &str = "Examples:
   rauthy-model run                                          what `make test` checks

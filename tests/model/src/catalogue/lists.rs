@@ -8,7 +8,8 @@ use crate::lists::Variant::{
     LowerNumber, NewMajorityAlone, NoEpochCheck, NoRenumbering, NoWaitAfterTakeBack, SlotsOnly,
     TakeBackUnconfirmed, TakesBackWhatCommits, ThreeGenerations, Unconfirmed, WrittenTooEarly,
 };
-use crate::lists::{BadPlan, Lists, Plan, Rule, Slots, Variant};
+use crate::lists::{BadPlan, Lists, Plan, Rule, Variant};
+use crate::slots::{Slots, members};
 
 type Row = (Size, &'static str, &'static [Variant]);
 
@@ -119,7 +120,7 @@ fn topic(plan: &str) -> Topic {
 fn name(plan: &str, variants: &[Variant], vacant: Slots) -> String {
     let words: Vec<_> = variants.iter().map(|v| v.word()).collect();
     let words = if words.is_empty() { "the rule".to_owned() } else { words.join(" + ") };
-    let vacant = crate::lists::members(vacant).map(|slot| format!(", slot {slot} never starts"));
+    let vacant = members(vacant).map(|slot| format!(", slot {slot} never starts"));
     format!("lists {plan}: {words}{}", vacant.collect::<String>())
 }
 

@@ -1,17 +1,9 @@
 //! The fingerprint of a state: equal for states that differ by the names of alike slots and of generations only.
 
 use crate::lists::Lists;
-use crate::lists::plan::MAX_SLOTS;
-use crate::lists::state::{Configuration, Generation, Generations, MAX_GENERATIONS, Round, State};
+use crate::lists::state::{Configuration, Generation, Round, State};
 use crate::search::fingerprint;
-
-/// Orders in which up to three generations can be named.
-const ORDERS: [&[&[usize]]; MAX_GENERATIONS + 1] = [
-    &[&[]],
-    &[&[0]],
-    &[&[0, 1], &[1, 0]],
-    &[&[0, 1, 2], &[0, 2, 1], &[1, 0, 2], &[1, 2, 0], &[2, 0, 1], &[2, 1, 0]],
-];
+use crate::slots::{MAX_GENERATIONS, MAX_SLOTS, ORDERS, rename};
 
 const WORDS: usize = MAX_SLOTS + 2 * MAX_GENERATIONS + 1;
 
@@ -29,10 +21,6 @@ fn column(state: &State, slot: usize, order: &[usize]) -> u64 {
         }
     }
     column
-}
-
-fn rename(set: Generations, order: &[usize]) -> u64 {
-    order.iter().enumerate().fold(0, |named, (to, at)| named | u64::from(set >> at & 1) << to)
 }
 
 impl Lists {

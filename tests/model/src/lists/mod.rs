@@ -35,12 +35,13 @@ mod state;
 mod steps;
 mod story;
 
-pub use plan::{BadPlan, Change, HostList, MAX_SLOTS, Plan, Slots, bit, majority, members};
+pub use plan::{BadPlan, Change, HostList, Plan};
 pub use rule::{EpochCheck, Matching, Rule, Variant};
-pub use state::{Configuration, Generation, MAX_GENERATIONS, Round, State};
+pub use state::{Configuration, Generation, Round, State};
 pub use steps::Step;
 
 use crate::search::{Broken, Goal, Model};
+use crate::slots::{MAX_SLOTS, Slots, bit};
 
 /// The property that must hold.
 pub const ALTERNATE: Broken =

@@ -15,28 +15,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A set of slots, a bit each.
-pub type Slots = u8;
-
-/// Slots are numbered from 0 and there are fewer than this.
-pub const MAX_SLOTS: usize = 8;
-
-/// The members of a set, in order.
-pub fn members(set: Slots) -> impl Iterator<Item = usize> {
-    (0..MAX_SLOTS).filter(move |slot| set & bit(*slot) != 0)
-}
-
-/// The set of one.
-#[must_use]
-pub fn bit(slot: usize) -> Slots {
-    1 << slot
-}
-
-/// Whether more than half of the slots of a list are in the set.
-#[must_use]
-pub fn majority(set: Slots, list: Slots) -> bool {
-    (set & list).count_ones() > list.count_ones() / 2
-}
+use crate::slots::{MAX_SLOTS, Slots, bit, members};
 
 /// What HA_HOSTS says at one epoch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,9 +1,9 @@
 //! Who may found, promise and ack, and what commits.
 
-use crate::lists::plan::{Slots, bit, majority, members};
 use crate::lists::rule::EpochCheck;
 use crate::lists::state::{Configuration, Generation, Round, State};
 use crate::lists::{HostList, Lists};
+use crate::slots::{Slots, bit, majority, members};
 
 impl Lists {
     /// Slots that have a process.

@@ -27,7 +27,7 @@ pub enum EpochCheck {
 /// The switches.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Rule {
-    /// Generations that may be alive at the same moment, at most [`super::MAX_GENERATIONS`].
+    /// Generations that may be alive at the same moment, at most [`crate::slots::MAX_GENERATIONS`].
     pub generations: usize,
     /// A promise is given to one founder at a time and moves to later ones only. Without it a promise binds nothing,
     /// which allows more: what binds is the ack.

@@ -1,8 +1,8 @@
 //! After each step: what only helps a violation to show itself is done at once.
 
 use crate::lists::Lists;
-use crate::lists::plan::{bit, members};
 use crate::lists::state::{Generation, Round, State};
+use crate::slots::{bit, members};
 
 impl Lists {
     /// Commits what can be committed and buries what cannot commit any more. Returns whether two generations commit

@@ -2,13 +2,7 @@
 //!
 //! Sets of slots are bits; a set that names incarnations means the present ones of those slots.
 
-use crate::lists::plan::{MAX_SLOTS, Slots};
-
-/// Generations that can be alive at once.
-pub const MAX_GENERATIONS: usize = 3;
-
-/// A set of generations, by place in [`State::generations`].
-pub(super) type Generations = u8;
+use crate::slots::{Generations, MAX_GENERATIONS, MAX_SLOTS, Slots, majority, squeeze};
 
 /// What the log of a generation says about lists. Seats are beside it, in [`Generation::seats`].
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -126,13 +120,12 @@ impl State {
 
     /// Takes a generation out of the table.
     pub(super) fn forget(&mut self, at: usize) {
-        let squeeze = |set: Generations| (set & ((1 << at) - 1)) | ((set >> (at + 1)) << at);
         self.generations.copy_within(at + 1.., at);
         self.generations[MAX_GENERATIONS - 1] = Generation::default();
         self.count -= 1;
         for generation in self.alive_mut() {
-            generation.seen = squeeze(generation.seen);
-            generation.before = squeeze(generation.before);
+            generation.seen = squeeze(generation.seen, at);
+            generation.before = squeeze(generation.before, at);
         }
     }
 }
@@ -164,7 +157,6 @@ impl Configuration {
 
     /// A majority of each list.
     pub(super) fn quorum(&self, set: Slots) -> bool {
-        let majority = super::plan::majority;
         majority(set, self.now) && (self.next == 0 || majority(set, self.next))
     }
 }

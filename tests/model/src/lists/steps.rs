@@ -1,9 +1,9 @@
 //! What can happen next, and what it does.
 
-use crate::lists::plan::{Slots, bit, members};
 use crate::lists::rule::Matching;
 use crate::lists::state::{Configuration, Generation, Round, State};
 use crate::lists::{HostList, Lists};
+use crate::slots::{Slots, bit, members};
 
 /// One thing that can happen. Generations are named by their place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,19 +1,9 @@
 //! Lines of a trace: what happened, and what there is afterwards.
 
 use crate::lists::Lists;
-use crate::lists::plan::{Slots, members};
 use crate::lists::state::{Configuration, Generation, Round, State};
 use crate::lists::steps::Step;
-
-fn slots(set: Slots) -> String {
-    let names: Vec<String> = members(set).map(|slot| slot.to_string()).collect();
-    format!("{{{}}}", names.join(" "))
-}
-
-fn processes(state: &State, set: Slots) -> String {
-    let names: Vec<String> = members(set).map(|slot| format!("{slot}.{}", state.incarnation[slot])).collect();
-    format!("{{{}}}", names.join(" "))
-}
+use crate::slots::{processes, slots};
 
 fn configuration(of: Configuration) -> String {
     let next = if of.next == 0 { String::new() } else { format!("+{}", slots(of.next)) };
@@ -26,14 +16,18 @@ fn generation(state: &State, of: &Generation) -> String {
         return format!("{name} dead");
     }
     if !of.formed {
-        return format!("{name} founding under list {}, promises {}", of.epoch, processes(state, of.seats));
+        return format!(
+            "{name} founding under list {}, promises {}",
+            of.epoch,
+            processes(of.seats, &state.incarnation)
+        );
     }
     let status = if of.active { "ACTIVE" } else { "formed" };
     let mut text = format!(
         "{name} {status} {} members {} seats {}",
         configuration(of.configuration),
-        processes(state, of.members),
-        processes(state, of.seats)
+        processes(of.members, &state.incarnation),
+        processes(of.seats, &state.incarnation)
     );
     match of.round {
         Round::None => {}
@@ -65,7 +59,7 @@ impl Lists {
             Step::Promise(at, slot) => format!("{} promises {}", who(slot), name(at)),
             Step::Form(at) => format!("{} is formed", name(at)),
             Step::Propose(at, Round::Seats, seats) => {
-                format!("{} proposes a seat for {}", name(at), processes(before, seats))
+                format!("{} proposes a seat for {}", name(at), processes(seats, &before.incarnation))
             }
             Step::Propose(at, Round::Change(to), _) => format!("{} proposes {}", name(at), configuration(to)),
             Step::Propose(at, ..) => format!("{} proposes an entry", name(at)),

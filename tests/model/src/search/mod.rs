@@ -105,6 +105,8 @@ pub enum Verdict {
     Exhausted,
     /// Nothing broke, but the search ended at its bound.
     Bounded,
+    /// Nothing broke in any of the walks.
+    Walked,
     /// The property does not hold.
     Broken(Story),
     /// States from which the end cannot be reached any more, and the way to one.
@@ -165,6 +167,7 @@ impl fmt::Display for Report {
                     "holds within the bound: {states} states, {steps} steps, depth {depth}, {took:.1} s"
                 )
             }
+            Verdict::Walked => write!(f, "holds in {depth} walks, {steps} steps, {took:.1} s"),
             Verdict::Broken(story) => {
                 write!(f, "BREAKS in {} steps ({states} states seen, {took:.1} s)", story.lines.len())
             }

@@ -32,7 +32,7 @@ pub fn walk<M: Model>(model: &M, walks: Walks) -> Report {
     let began = Instant::now();
     let mut random = Random(walks.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let mut features = vec![0; model.features().len()];
-    let (mut taken, mut done, mut verdict) = (0, 0, Verdict::Bounded);
+    let (mut taken, mut done, mut verdict) = (0, 0, Verdict::Walked);
     let mut steps = Vec::new();
     'walks: while done < walks.walks {
         done += 1;
