@@ -50,6 +50,13 @@ pub enum Payload {
         /// Why.
         why: Why,
     },
+    /// Nothing of a session below this will come again: results below it are forgotten in all shards.
+    Floor {
+        /// Index of the entry that opened it.
+        session: Index,
+        /// The first request that may come again.
+        floor: u64,
+    },
     /// Ends a session: its results are forgotten.
     EndSession {
         /// Index of the entry that opened it.
@@ -166,7 +173,7 @@ impl Entry {
         const FIXED: usize = 160;
         FIXED
             + match &self.payload {
-                Payload::Noop | Payload::EndSession { .. } => 0,
+                Payload::Noop | Payload::Floor { .. } | Payload::EndSession { .. } => 0,
                 Payload::Configuration(c) => c.size(),
                 Payload::Write { op, .. } => op.size(),
                 Payload::Remove { cache, key, .. } => cache.len() + key.len(),

@@ -1,9 +1,10 @@
 //! What faults do to a world, and how it heals.
 
-use rauthy_core::{Event, Input};
+use rauthy_core::{Event, Input, Node};
 
 use crate::faults::Fault;
 use crate::network::Weather;
+use crate::node::SimNode;
 use crate::report::Mix;
 use crate::world::{SECOND, World};
 
@@ -15,13 +16,16 @@ impl World {
             Event::Configured { .. }
                 | Event::Leading { .. }
                 | Event::SnapshotInstalled { .. }
+                | Event::SnapshotStarted { .. }
+                | Event::Resizing { .. }
+                | Event::HostsChanged { .. }
                 | Event::Following { .. }
                 | Event::Bound { .. }
         );
-        let faulty = self.mix == Mix::Any && self.now < self.faults_until;
+        let faulty = self.mix != Mix::Rolling && self.script.is_none() && self.now < self.faults_until;
         if faulty && turning && self.random.chance(12) {
             let at = self.now + self.random.between(0, 2500);
-            let target = if self.random.chance(600) { slot } else { self.random.pick(self.nodes.len()) };
+            let target = if self.random.chance(600) { slot } else { self.random.pick(self.operator.pods) };
             let fault = match self.random.pick(3) {
                 0 => Fault::HandOver(target),
                 1 => Fault::Freeze(target, self.random.between(100_000, 3_000_000)),
@@ -34,13 +38,22 @@ impl World {
     pub(crate) fn inject(&mut self, fault: &Fault) -> Result<(), String> {
         self.report.faults[fault.kind()] += 1;
         self.trace.line(self.now, &format!("FAULT {fault:?}"));
-        let n = self.nodes.len();
+        let n = self.operator.pods;
         let longest = if self.random.chance(150) { 20 } else { 5 } * SECOND;
         let later = self.now + self.random.between(200_000, longest);
         match fault {
             Fault::Crash(slot) => {
                 let restart = self.random.between(1000, 4 * SECOND);
                 self.crash(*slot, restart)?;
+            }
+            Fault::CrashLeader(millis) | Fault::CrashFollower(millis) => {
+                let leads = matches!(fault, Fault::CrashLeader(_));
+                let which =
+                    |n: &SimNode| n.node.as_ref().and_then(Node::inside).is_some_and(|i| i.leads == leads);
+                if let Some(slot) = self.nodes.iter().position(which) {
+                    self.crash(slot, millis * 1000)?;
+                    self.trace.line(self.now, &format!("n{slot} dies"));
+                }
             }
             Fault::CrashMajority => {
                 for slot in 0..=n / 2 {
@@ -91,6 +104,8 @@ impl World {
                 self.heal_at = later;
             }
             Fault::Rolling => self.rolling = Some(0),
+            Fault::Resize(size) => self.want_size(*size),
+            Fault::ClockJump(slot) => self.deliver(*slot, Input::ClockJumped)?,
         }
         Ok(())
     }
@@ -109,7 +124,7 @@ impl World {
     /// A rolling restart goes on when everybody is ready.
     pub(crate) fn roll(&mut self) -> Result<(), String> {
         let Some(slot) = self.rolling else { return Ok(()) };
-        if slot >= self.nodes.len() {
+        if slot >= self.operator.pods {
             self.rolling = None;
         } else if self.now.is_multiple_of(8) && self.all_ready() {
             self.crash(slot, 50_000)?;
@@ -120,7 +135,7 @@ impl World {
     }
 
     pub(crate) fn all_ready(&self) -> bool {
-        self.nodes.iter().all(|n| {
+        self.nodes[..self.operator.pods].iter().all(|n| {
             n.runs() && n.node.as_ref().is_some_and(|node| node.status(n.clock.local(self.now)).ready)
         })
     }
@@ -130,6 +145,10 @@ impl World {
         self.network.heal();
         self.heal_at = u64::MAX;
         self.rolling = None;
+        self.delayed.clear();
+        for (at, ..) in &mut self.operator.arrivals {
+            *at = self.now;
+        }
         for node in &mut self.nodes {
             node.frozen_until = node.frozen_until.map(|_| self.now);
         }

@@ -1,90 +1,166 @@
-//! What the clients of the world want, and what they were promised.
+//! The clients of the world: what waits for an answer, and what each of them remembers.
+//!
+//! ```text
+//! Clients ─┬─ pending   (slot, ticket) ─▶ a write on its way      questions  the same for linearizable reads
+//!          ├─ points    read points that are used a moment later
+//!          ├─ stamped   clients that stamp and repeat what they ask       stamped.rs
+//!          ├─ readers   carry a position from node to node
+//!          ├─ watchers  follow the change feed, one for each node
+//!          └─ declared  cache ─▶ the generation in which it is known to be
+//! ```
+//!
+//! What they asked, and what they may be told, is with the checker ([`crate::checker::requests`]).
+
+pub mod stamped;
+pub mod traffic;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use bytes::Bytes;
-use rauthy_core::{AckLevel, Request, Span};
+use rauthy_core::replica::Position;
+use rauthy_core::{Generation, Incarnation, Index, ReadPoint, Request};
 
-use crate::random::Random;
+use crate::checker::reads::Before;
+use stamped::Stamped;
 
-/// Keys that are only ever written: what was acknowledged must be found.
-pub const DURABLE_KEYS: u64 = 5;
-/// All keys: the others are deleted too, and some values end.
-pub const KEYS: u64 = 8;
-/// The cache they live in.
-pub const CACHE: &str = "codes";
+/// Readers that carry a position.
+const READERS: usize = 4;
+/// Clients that stamp what they send.
+const STAMPED: usize = 4;
 
-/// A write that waits for its result, or has one.
+/// A write that waits for its answer.
 #[derive(Clone, Debug)]
-pub struct Op {
-    /// Which key.
-    pub key: u64,
-    /// The value; `None`: a deletion.
-    pub value: Option<Bytes>,
-    /// Its time to live.
-    pub ttl: Option<Span>,
-    /// At which level.
-    pub level: AckLevel,
-    /// When it was asked for, in the world's time.
+pub struct Attempt {
+    /// Number of the request.
+    pub number: u64,
+    /// The node must have answered by then, in the world's time.
+    pub due: u64,
+    /// When it was sent.
     pub at: u64,
 }
 
+/// A linearizable read that waits for its point.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// Which cache.
+    pub cache: &'static str,
+    /// Which key.
+    pub key: Bytes,
+    /// When it was asked.
+    pub at: u64,
+    /// The node must have answered by then.
+    pub due: u64,
+    /// What had happened then.
+    pub before: Before,
+}
+
+/// A read point that is used a moment later, on the node that it was given to.
+#[derive(Clone, Debug)]
+pub struct Later {
+    /// When.
+    pub at: u64,
+    /// Where.
+    pub slot: usize,
+    /// The process that got it.
+    pub runs_since: u64,
+    /// For what.
+    pub question: Question,
+    /// Itself.
+    pub point: ReadPoint,
+}
+
+/// Somebody who follows the change feed.
+#[derive(Clone, Debug, Default)]
+pub struct Watcher {
+    /// Up to where.
+    pub position: Option<Position>,
+    /// Where it got that from, if the node's store was whole.
+    pub from: Option<Incarnation>,
+}
+
 /// The clients.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Clients {
     next_ticket: u64,
     /// By slot and ticket: what has no answer yet.
-    pub pending: BTreeMap<(usize, u64), Op>,
+    pub pending: BTreeMap<(usize, u64), Attempt>,
+    /// The same for reads.
+    pub questions: BTreeMap<(usize, u64), Question>,
+    /// In no order.
+    pub points: Vec<Later>,
     /// Answers by kind: ok, unknown, no quorum, limit.
     pub answers: [u64; 4],
     /// Reads answered, and refused.
     pub reads: (u64, u64),
+    /// Clients with sessions of their own.
+    pub stamped: Vec<Stamped>,
+    /// What each has seen.
+    pub readers: Vec<Option<Position>>,
+    /// By slot.
+    pub watchers: Vec<Watcher>,
+    /// A reader stands still in the middle of a read: nobody else does meanwhile.
+    pub paused: bool,
+    declared: BTreeMap<&'static str, Generation>,
+    versions: BTreeMap<(&'static str, Bytes), Index>,
 }
 
-impl Op {
-    /// Bytes of a key.
-    #[must_use]
-    pub fn key_bytes(key: u64) -> Bytes {
-        Bytes::from(format!("key-{key}"))
-    }
-
-    /// As the core takes it.
-    #[must_use]
-    pub fn request(&self) -> Request {
-        let (cache, key) = (Arc::from(CACHE), Self::key_bytes(self.key));
-        match &self.value {
-            Some(value) => Request::Put { cache, key, value: value.clone(), ttl: self.ttl },
-            None => Request::Delete { cache, key },
+impl Default for Clients {
+    fn default() -> Self {
+        Self {
+            next_ticket: 0,
+            pending: BTreeMap::new(),
+            questions: BTreeMap::new(),
+            points: Vec::new(),
+            answers: [0; 4],
+            reads: (0, 0),
+            stamped: (1..=STAMPED as u64).map(Stamped::new).collect(),
+            readers: vec![None; READERS],
+            watchers: Vec::new(),
+            paused: false,
+            declared: BTreeMap::new(),
+            versions: BTreeMap::new(),
         }
     }
 }
 
 impl Clients {
-    /// Something to write.
-    pub fn write(&mut self, now: u64, slot: usize, random: &mut Random) -> (u64, Op) {
+    /// A ticket that was never given.
+    pub fn ticket(&mut self) -> u64 {
         self.next_ticket += 1;
-        let ticket = self.next_ticket;
-        let key = random.between(0, KEYS);
-        let volatile = key >= DURABLE_KEYS;
-        let value = if volatile && random.chance(200) {
-            None
-        } else {
-            let mut value = ticket.to_be_bytes().to_vec();
-            // Now and then a big one, so that rings and windows fill.
-            value.resize(if random.chance(30) { 4000 } else { 40 }, 7);
-            Some(Bytes::from(value))
-        };
-        let ttl = (volatile && value.is_some() && random.chance(500))
-            .then(|| Span::from_millis(random.between(50, 3000)));
-        let level = if random.chance(850) { AckLevel::Quorum } else { AckLevel::Leader };
-        let op = Op { key, value, ttl, level, at: now };
-        self.pending.insert((slot, ticket), op.clone());
-        (ticket, op)
+        self.next_ticket
     }
 
     /// A process died: its clients will never hear.
     pub fn abandon(&mut self, slot: usize) {
         self.pending.retain(|(at, _), _| *at != slot);
+        self.questions.retain(|(at, _), _| *at != slot);
+    }
+
+    /// A cache is declared in this generation, as far as the clients know.
+    #[must_use]
+    pub fn knows(&self, cache: &str, generation: Option<Generation>) -> bool {
+        generation.is_some() && self.declared.get(cache).copied() == generation
+    }
+
+    /// A declaration was acknowledged.
+    pub fn declared(&mut self, request: &Request, generation: Generation) {
+        if let Request::Declare { cache, .. } = request
+            && let Some(cache) = traffic::cache(cache)
+        {
+            self.declared.insert(cache, generation);
+        }
+    }
+
+    /// A key had this version.
+    pub fn saw(&mut self, cache: &str, key: &Bytes, version: Index) {
+        if let Some(cache) = traffic::cache(cache) {
+            self.versions.insert((cache, key.clone()), version);
+        }
+    }
+
+    /// The version that was last seen of a key.
+    #[must_use]
+    pub fn version(&self, cache: &'static str, key: &Bytes) -> Option<Index> {
+        self.versions.get(&(cache, key.clone())).copied()
     }
 }

@@ -7,6 +7,10 @@ use crate::random::Random;
 pub enum Fault {
     /// A process dies; what it sent is still on its way.
     Crash(usize),
+    /// Whoever leads dies, for so many milliseconds.
+    CrashLeader(u64),
+    /// Somebody who does not lead dies, for so many milliseconds.
+    CrashFollower(u64),
     /// A majority of the slots dies at once.
     CrashMajority,
     /// A process stops for so long, and goes on.
@@ -31,12 +35,16 @@ pub enum Fault {
     Held,
     /// Snapshots do not pass.
     NoBulk,
+    /// Somebody wants this many replicas.
+    Resize(usize),
+    /// The clocks of a process jump apart.
+    ClockJump(usize),
     /// All processes restart one after the other, each when the one before is ready.
     Rolling,
 }
 
 /// Names of the kinds, for reports.
-pub const KINDS: [&str; 14] = [
+pub const KINDS: [&str; 16] = [
     "crash",
     "crash-majority",
     "freeze",
@@ -51,6 +59,8 @@ pub const KINDS: [&str; 14] = [
     "rolling",
     "held",
     "no-bulk",
+    "resize",
+    "clock-jump",
 ];
 
 impl Fault {
@@ -58,7 +68,7 @@ impl Fault {
     #[must_use]
     pub fn kind(&self) -> usize {
         match self {
-            Self::Crash(_) => 0,
+            Self::Crash(_) | Self::CrashLeader(_) | Self::CrashFollower(_) => 0,
             Self::CrashMajority => 1,
             Self::Freeze(..) => 2,
             Self::Isolate(_) => 3,
@@ -72,11 +82,16 @@ impl Fault {
             Self::Rolling => 11,
             Self::Held => 12,
             Self::NoBulk => 13,
+            Self::Resize(_) => 14,
+            Self::ClockJump(_) => 15,
         }
     }
 
-    /// A random one for a world of `n` slots.
-    pub fn any(n: usize, random: &mut Random) -> Self {
+    /// A random one for a world of `n` slots, whose size may change.
+    pub fn any(n: usize, resizes: bool, random: &mut Random) -> Self {
+        if resizes && random.chance(250) {
+            return Self::Resize(random.between(1, 8) as usize);
+        }
         let slot = random.pick(n);
         let long = if random.chance(200) { 15_000_000 } else { 3_000_000 };
         let other = (slot + 1 + random.pick(n.max(2) - 1)) % n;
@@ -91,7 +106,8 @@ impl Fault {
             70..78 => Self::Storm,
             78..83 => Self::Slow(slot, random.between(20_000, 800_000)),
             83..91 => Self::HandOver(slot),
-            91..93 => Self::LinkLost(slot, other),
+            91..92 => Self::LinkLost(slot, other),
+            92 => Self::ClockJump(slot),
             93..95 => Self::Held,
             95 => Self::NoBulk,
             _ => Self::Rolling,

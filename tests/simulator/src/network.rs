@@ -66,8 +66,8 @@ impl Network {
         if lost || self.cut.contains(&(from, to)) || random.chance(self.weather.loss) {
             return;
         }
-        // A forwarded write may not be doubled: the stream that carries it does not, and the core does not yet
-        // recognise a repeated request.
+        // A stream doubles nothing; what is sent twice over a new one, the core sends itself, and so do clients. (A double
+        // of a write that was refused at a limit could stand, and nobody would have said so.)
         let doubled = message.class() != Class::Forward && random.chance(self.weather.doubles);
         let mut fly = |message: Message, random: &mut Random| {
             let (low, high) = self.weather.delay;

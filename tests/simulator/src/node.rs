@@ -42,7 +42,8 @@ pub struct SimNode {
     /// Its timer was set for this moment.
     pub timer: u64,
     settings: Settings,
-    hosts: HostList,
+    /// What the volume shows.
+    pub hosts: HostList,
 }
 
 impl SimNode {
@@ -59,6 +60,11 @@ impl SimNode {
             settings,
             hosts,
         }
+    }
+
+    /// The pod is created anew, from a template with this floor under the epoch of its list.
+    pub fn set_floor(&mut self, epoch: u64) {
+        self.settings.min_epoch = self.settings.min_epoch.max(epoch);
     }
 
     /// A process begins.

@@ -1,15 +1,39 @@
 //! What to run, and what came of it.
 
-use crate::faults::KINDS;
+use std::time::Duration;
+
+use rauthy_core::testing::Mutant;
+
+use crate::faults::{Fault, KINDS};
 
 /// Which faults happen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Mix {
     /// All kinds.
     #[default]
     Any,
+    /// All kinds, and somebody who edits `replicas`.
+    Resizing,
     /// Nothing but one restart after the other, each when everybody is ready.
     Rolling,
+}
+
+impl Mix {
+    /// As the command line has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::Resizing => "resizing",
+            Self::Rolling => "rolling",
+        }
+    }
+
+    /// Whether the size changes.
+    #[must_use]
+    pub fn resizes(self) -> bool {
+        self == Self::Resizing
+    }
 }
 
 /// What to run.
@@ -25,11 +49,25 @@ pub struct Options {
     pub live: bool,
     /// Which faults.
     pub mix: Mix,
+    /// The rule of the protocol that is left out, to see that it is missed.
+    pub mutant: Option<Mutant>,
+    /// Instead of random faults: these, at these milliseconds, and a line for each second of the clients' fortunes.
+    pub script: Option<Vec<(u64, Fault)>>,
+}
+
+impl Options {
+    /// A history of this seed.
+    #[must_use]
+    pub fn new(seed: u64, nodes: usize, seconds: u64, mix: Mix) -> Self {
+        Self { seed, nodes, seconds, live: false, mix, mutant: None, script: None }
+    }
 }
 
 /// What a history that went well was like.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
+    /// Histories.
+    pub seeds: u64,
     /// Equal for equal histories.
     pub hash: u64,
     /// Virtual time, in microseconds.
@@ -38,6 +76,10 @@ pub struct Report {
     pub faults: [u64; KINDS.len()],
     /// Campaigns.
     pub elections: u64,
+    /// Attempts to found a generation that fixed seats.
+    pub genesis: u64,
+    /// Changes of size that were committed.
+    pub resizes: u64,
     /// Generations that committed something.
     pub generations: u64,
     /// Committed configurations that changed a seat.
@@ -57,10 +99,43 @@ pub struct Report {
 }
 
 impl Report {
+    /// As a table of Markdown, for people.
+    #[must_use]
+    pub fn table(&self, took: Duration) -> String {
+        let seconds = took.as_secs_f64().max(1e-9);
+        let faults: Vec<String> = KINDS.iter().zip(self.faults).map(|(k, n)| format!("{k} {n}")).collect();
+        let [ok, unknown, no_quorum, refused] = self.writes;
+        let rows = [
+            ("seeds", format!("{} ({:.1} per second)", self.seeds, self.seeds as f64 / seconds)),
+            ("virtual time", format!("{:.1} hours in {seconds:.0} s", self.time as f64 / 3.6e9)),
+            ("faults", format!("{}: {}", self.faults.iter().sum::<u64>(), faults.join(", "))),
+            ("elections", self.elections.to_string()),
+            (
+                "genesis (seats fixed; generations that committed)",
+                format!("{}; {}", self.genesis, self.generations),
+            ),
+            ("seat swaps", self.swaps.to_string()),
+            ("changes of size", self.resizes.to_string()),
+            ("snapshots installed", self.snapshots.to_string()),
+            ("wipes", self.wipes.to_string()),
+            ("entries committed", self.entries.to_string()),
+            ("messages", self.messages.to_string()),
+            ("writes", format!("{ok} ok, {unknown} unknown, {no_quorum} no quorum, {refused} refused")),
+            ("reads", format!("{} answered, {} refused", self.reads.0, self.reads.1)),
+            ("quorum-acknowledged values lost", "0".to_owned()),
+        ];
+        let width = rows.iter().map(|(what, _)| what.len()).max().unwrap_or(0);
+        let rows = rows.iter().map(|(what, n)| format!("| {what:width$} | {n} |\n"));
+        format!("| {:width$} | |\n|-{:-<width$}-|---|\n{}", "what", "", rows.collect::<String>())
+    }
+
     /// Adds what another history was like.
     pub fn add(&mut self, other: &Self) {
+        self.seeds += other.seeds.max(1);
         self.time += other.time;
         self.elections += other.elections;
+        self.genesis += other.genesis;
+        self.resizes += other.resizes;
         self.generations += other.generations;
         self.swaps += other.swaps;
         self.snapshots += other.snapshots;

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use rauthy_core::{Configuration, Event};
+
 /// Lines kept for the report of a failure.
 const KEPT: usize = 400;
 
@@ -12,6 +14,8 @@ pub struct Trace {
     hash: u64,
     /// Print each line at once, as it happens.
     pub live: bool,
+    /// Every line, where all are asked for.
+    pub all: Option<String>,
 }
 
 impl Trace {
@@ -23,6 +27,10 @@ impl Trace {
         }
         if self.live {
             println!("{line}");
+        }
+        if let Some(all) = &mut self.all {
+            all.push_str(&line);
+            all.push('\n');
         }
         if self.lines.len() == KEPT {
             self.lines.pop_front();
@@ -46,5 +54,47 @@ impl Trace {
     pub fn tail(&self, lines: usize) -> String {
         let skip = self.lines.len().saturating_sub(lines);
         self.lines.iter().skip(skip).map(|l| format!("{l}\n")).collect()
+    }
+}
+
+/// A configuration in a few words: its number, the sizes of its lists, and the seats.
+#[must_use]
+pub fn configuration(c: &Configuration) -> String {
+    let lists: Vec<String> = c.lists.iter().map(|list| list.len().to_string()).collect();
+    let seats = |map: &rauthy_core::config::Seats| {
+        let seats: Vec<String> = map
+            .values()
+            .map(|who| {
+                let slot = who.slot.as_str();
+                format!("{}#{}", slot.split(':').next().unwrap_or(slot), &who.boot.to_string()[..4])
+            })
+            .collect();
+        seats.join(" ")
+    };
+    let maps: Vec<String> = c.maps.iter().map(seats).collect();
+    let how = if c.resizing { ", changing size" } else { "" };
+    format!("number {} of {} slots{how}: {}", c.epoch, lists.join(" and "), maps.join(" | "))
+}
+
+/// An event as a person would tell it.
+#[must_use]
+pub fn tell(event: &Event) -> String {
+    match event {
+        Event::Born { boot } => format!("is born as #{boot}"),
+        Event::Bound { generation, founder: true } => format!("founds generation {generation}"),
+        Event::Bound { generation, founder: false } => format!("joins generation {generation}"),
+        Event::Campaign { term } => format!("campaigns in term {term}"),
+        Event::Leading { term } => format!("leads term {term}"),
+        Event::Following { leader, term } => format!("follows {leader} in term {term}"),
+        Event::SteppedDown { term, reason } => format!("leads term {term} no more: {reason}"),
+        Event::Configured { index, configuration: c } => {
+            format!("has committed, at {index}, configuration {}", configuration(c))
+        }
+        Event::SnapshotStarted { to } => format!("sends a snapshot to {to}"),
+        Event::SnapshotInstalled { index } => format!("has installed a snapshot that ends at {index}"),
+        Event::Wiped { reason } => format!("forgets everything: {reason}"),
+        Event::HostsChanged { epoch } => format!("reads list {epoch}"),
+        Event::Resizing { epoch } => format!("changes the size: configuration number {epoch}"),
+        Event::HandedOver => "has handed the leadership over".to_owned(),
     }
 }

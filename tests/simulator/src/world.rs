@@ -1,29 +1,56 @@
 //! The world: runs everything in the order of its time.
 
-use rauthy_core::{AckLevel, Event, HostList, Input, Message, Output, Refusal, Settings, Slot};
+use std::collections::{BTreeMap, VecDeque};
+
+use rauthy_core::{
+    Event, Input, Message, Output, Settings, SizeChange, SizeProgress, SizeRefusal, Slot, Span,
+};
 
 use crate::checker::Checker;
-use crate::clients::{CACHE, Clients, KEYS, Op};
+use crate::clients::Clients;
 use crate::faults::Fault;
 use crate::network::Network;
 use crate::node::{Clock, SimNode};
+use crate::operator::Operator;
 use crate::random::Random;
 use crate::report::{Failure, Mix, Options, Report};
-use crate::trace::Trace;
+use crate::trace::{Trace, configuration, tell};
 
 /// Microseconds in a second.
 pub(crate) const SECOND: u64 = 1_000_000;
 /// After the faults stop, everything must be well within this.
 const HEALING: u64 = 60 * SECOND;
-/// A write has its answer within this, one way or the other.
-const PATIENCE: u64 = 8 * SECOND;
 /// The ring is small, so that snapshots happen.
-const RING: usize = 24 << 10;
-const PENDING: usize = 256 << 10;
+pub(crate) const RING: usize = 24 << 10;
+pub(crate) const PENDING: usize = 256 << 10;
+/// Slots that a world with changes of size may use.
+const MOST_SLOTS: usize = 7;
+
+/// Limits are small, so that they are reached.
+fn limit(settings: &mut Settings) {
+    settings.ring_bytes = RING;
+    settings.pending_bytes = PENDING;
+    settings.window_bytes = 32 << 10;
+    settings.store_bytes = 256 << 10;
+    settings.session_window = 256;
+    settings.sessions = 64;
+    settings.session_idle = Span::from_millis(15_000);
+    settings.dedup_bytes = 128 << 10;
+    settings.waiting = 512;
+    settings.waiting_bytes = 128 << 10;
+    settings.value_bytes = 64 << 10;
+}
 
 /// A world.
 #[derive(Debug)]
 pub struct World {
+    pub(crate) operator: Operator,
+    /// Requests for a change of size that are on their way for long.
+    pub(crate) delayed: Vec<(u64, usize, SizeChange)>,
+    /// Answers to them, by ticket.
+    pub(crate) sized: BTreeMap<u64, Result<SizeProgress, SizeRefusal>>,
+    /// Clocks run beyond what the protocol assumes: leases promise nothing.
+    pub(crate) drift_beyond: bool,
     pub(crate) now: u64,
     pub(crate) random: Random,
     pub(crate) nodes: Vec<SimNode>,
@@ -40,6 +67,11 @@ pub struct World {
     pub(crate) rolling: Option<usize>,
     pub(crate) faults_until: u64,
     pub(crate) mix: Mix,
+    /// Faults that are not random.
+    pub(crate) script: Option<VecDeque<(u64, Fault)>>,
+    /// When the clients' fortunes are told again, and what they were.
+    tell_at: u64,
+    told: [u64; 4],
     /// Faults that follow an event at once.
     pub(crate) aimed: Vec<(u64, Fault)>,
 }
@@ -56,11 +88,11 @@ pub fn run(options: &Options) -> Result<Report, Box<Failure>> {
             message,
             trace: world.trace.tail(60),
             replay: format!(
-                "cargo run -p rauthy-simulator -- replay --seed {} --nodes {} --seconds {}{}",
+                "cargo run -p rauthy-simulator -- replay --seed {} --nodes {} --seconds {} --mix {}",
                 options.seed,
                 options.nodes,
                 options.seconds,
-                if options.mix == Mix::Rolling { " --rolling" } else { "" }
+                options.mix.name(),
             ),
         })
     })
@@ -71,17 +103,21 @@ impl World {
     #[must_use]
     pub fn new(options: &Options) -> Self {
         let mut random = Random::new(options.seed ^ (options.nodes as u64) << 56);
-        let slots: Vec<Slot> = (0..options.nodes).map(|i| Slot::new(&format!("n{i}:8000"))).collect();
-        let hosts = HostList::fixed(slots.clone());
+        let most = if options.mix.resizes() { options.nodes.max(MOST_SLOTS) } else { options.nodes };
+        let slots: Vec<Slot> = (0..most).map(Self::slot).collect();
+        let operator = Operator::new(options.nodes);
+        let hosts = operator.written.clone();
+        let drift_beyond = options.mix == Mix::Any && random.chance(60);
+        let drift = if drift_beyond { 80_000 } else { 10_000 };
         let nodes = slots
             .iter()
             .map(|slot| {
                 let mut settings = Settings::new(slot.clone());
-                settings.ring_bytes = RING;
-                settings.pending_bytes = PENDING;
+                limit(&mut settings);
+                settings.testing.mutant = options.mutant;
                 let clock = Clock {
                     offset: random.between(0, 1 << 50),
-                    ppm: random.between(0, 20_001) as i64 - 10_000,
+                    ppm: random.between(0, 2 * drift + 1) as i64 - drift as i64,
                 };
                 SimNode::new(settings, hosts.clone(), clock)
             })
@@ -90,6 +126,10 @@ impl World {
         let mut trace = Trace::default();
         trace.live = options.live;
         Self {
+            operator,
+            delayed: Vec::new(),
+            sized: BTreeMap::new(),
+            drift_beyond,
             now: 0,
             random,
             nodes,
@@ -106,12 +146,15 @@ impl World {
             rolling: None,
             faults_until,
             mix: options.mix,
+            script: options.script.clone().map(VecDeque::from),
+            tell_at: if options.script.is_some() { SECOND } else { u64::MAX },
+            told: [0; 4],
             aimed: Vec::new(),
         }
     }
 
-    fn run(&mut self) -> Result<Report, String> {
-        for slot in 0..self.nodes.len() {
+    pub(crate) fn run(&mut self) -> Result<Report, String> {
+        for slot in 0..self.operator.pods {
             self.restarts.push((self.random.between(0, SECOND), slot));
         }
         while self.now < self.faults_until {
@@ -125,7 +168,7 @@ impl World {
             }
             self.advance(end)?;
         }
-        for node in &self.nodes {
+        for node in &self.nodes[..self.operator.pods] {
             if let Some(node) = &node.node {
                 self.checker.nothing_lost(node)?;
             }
@@ -142,16 +185,30 @@ impl World {
     }
 
     /// The next thing that happens, no later than `until`.
-    fn advance(&mut self, until: u64) -> Result<(), String> {
+    pub(crate) fn advance(&mut self, until: u64) -> Result<(), String> {
         let timers = self.nodes.iter().map(|n| n.frozen_until.unwrap_or(n.timer)).min().unwrap_or(u64::MAX);
         let restart = self.restarts.iter().map(|(at, _)| *at).min().unwrap_or(u64::MAX);
         let faulty = self.now < self.faults_until;
+        if let Some(script) = &self.script {
+            self.next_fault = script.front().map_or(u64::MAX, |(at, _)| at * 1000);
+        }
         let aimed = self.aimed.iter().map(|(at, _)| *at).min().unwrap_or(u64::MAX);
-        let next = [timers, restart, aimed, self.network.next_arrival(), self.next_write, self.heal_at]
-            .into_iter()
-            .chain(faulty.then_some(self.next_fault))
-            .min()
-            .unwrap_or(until);
+        let delayed = self.delayed.iter().map(|(at, ..)| *at).min().unwrap_or(u64::MAX);
+        let operator = self.next_of_operator().min(delayed);
+        let next = [
+            timers,
+            restart,
+            aimed,
+            operator,
+            self.tell_at,
+            self.network.next_arrival(),
+            self.next_write,
+            self.heal_at,
+        ]
+        .into_iter()
+        .chain(faulty.then_some(self.next_fault))
+        .min()
+        .unwrap_or(until);
         self.now = self.now.max(next.min(until));
         if next > until {
             return Ok(());
@@ -170,6 +227,9 @@ impl World {
             self.deliver(to, Input::Message(message))?;
         } else if let Some(slot) = self.nodes.iter().position(|n| n.runs() && n.timer <= self.now) {
             self.step(slot, Input::Tick)?;
+        } else if self.next_of_operator() <= self.now {
+            self.operate()?;
+        } else if self.deliver_delayed()? {
         } else if self.heal_at <= self.now {
             self.network.heal();
             self.heal_at = u64::MAX;
@@ -177,10 +237,15 @@ impl World {
         } else if self.next_write <= self.now {
             self.use_cache()?;
             self.next_write = self.now + self.random.between(1000, 40_000);
+        } else if self.tell_at <= self.now {
+            self.tell_fortunes();
         } else if faulty && self.next_fault <= self.now {
-            let fault = match self.mix {
-                Mix::Any => Fault::any(self.nodes.len(), &mut self.random),
-                Mix::Rolling => Fault::Rolling,
+            let scripted = self.script.as_mut().and_then(VecDeque::pop_front);
+            let fault = match (scripted, self.mix) {
+                (Some((_, fault)), _) => fault,
+                (None, Mix::Rolling) => Fault::Rolling,
+                (None, Mix::Any) => Fault::any(self.operator.pods, false, &mut self.random),
+                (None, Mix::Resizing) => Fault::any(self.operator.pods, true, &mut self.random),
             };
             self.inject(&fault)?;
             self.next_fault = self.now + self.random.between(100_000, 4 * SECOND);
@@ -188,11 +253,24 @@ impl World {
         self.roll()
     }
 
+    /// What became of the clients' writes in the last second.
+    fn tell_fortunes(&mut self) {
+        self.tell_at = self.now + SECOND;
+        let [ok, unknown, no_quorum, refused] =
+            std::array::from_fn(|i| self.clients.answers[i] - self.told[i]);
+        self.told = self.clients.answers;
+        let line = format!(
+            "  clients: {ok} writes stand, {unknown} unknown, {no_quorum} without a quorum, {refused} refused"
+        );
+        self.trace.line(self.now, &line);
+    }
+
     fn start(&mut self, slot: usize) {
         if self.nodes[slot].node.is_some() {
             return;
         }
         let seed = std::array::from_fn(|_| self.random.bits());
+        self.maybe_on_another_node(slot);
         self.nodes[slot].start(self.now, seed);
         self.trace.line(self.now, &format!("n{slot} starts"));
     }
@@ -201,9 +279,36 @@ impl World {
         if self.nodes[slot].node.is_none() {
             return Ok(());
         }
+        self.restarts.push((self.now + restart_in, slot));
+        self.kill(slot)
+    }
+
+    /// The pod is created anew, perhaps on another machine whose volume shows an older list; its template has a floor.
+    fn maybe_on_another_node(&mut self, slot: usize) {
+        if !self.mix.resizes() || !self.random.chance(300) {
+            return;
+        }
+        self.nodes[slot].set_floor(self.operator.floor);
+        let newest = self.nodes[slot].hosts.epoch;
+        let older = newest.saturating_sub(self.random.between(0, 3));
+        let name = &self.slots[slot];
+        let Some(list) = self.operator.lists.get(&older).filter(|l| l.slots().contains(name)).cloned() else {
+            return;
+        };
+        self.nodes[slot].hosts = list;
+        let newest = self.operator.written.epoch;
+        for epoch in older + 1..=newest {
+            let at = self.now + self.random.between(10_000, 6 * SECOND);
+            self.operator.arrivals.push((at, slot, epoch));
+        }
+    }
+
+    pub(crate) fn kill(&mut self, slot: usize) -> Result<(), String> {
+        if self.nodes[slot].node.is_none() {
+            return Ok(());
+        }
         self.nodes[slot].crash();
         self.clients.abandon(slot);
-        self.restarts.push((self.now + restart_in, slot));
         for other in 0..self.nodes.len() {
             // Usually the kernel of a dead process says so; a dead machine says nothing.
             if other != slot && self.random.chance(700) {
@@ -231,9 +336,10 @@ impl World {
         self.step(slot, input)
     }
 
-    fn step(&mut self, slot: usize, input: Input) -> Result<(), String> {
+    pub(crate) fn step(&mut self, slot: usize, input: Input) -> Result<(), String> {
         let mut out = Vec::new();
         self.nodes[slot].step(self.now, input, &mut out);
+        self.checker.at(self.now, self.drift_beyond);
         let Some(node) = self.nodes[slot].node.as_ref() else { return Ok(()) };
         self.checker.after_step(node, 2 * RING + 2 * PENDING)?;
         for output in out {
@@ -245,24 +351,10 @@ impl World {
     fn output(&mut self, slot: usize, output: Output) -> Result<(), String> {
         match output {
             Output::Send(message) => self.send(slot, message)?,
-            Output::Reply { ticket, result } => {
-                let Some(op) = self.clients.pending.remove(&(slot, ticket)) else {
-                    return Err(format!("n{slot} answered ticket {ticket} twice or for nobody"));
-                };
-                self.clients.answers[match result {
-                    Ok(_) => 0,
-                    Err(Refusal::UnknownOutcome) => 1,
-                    Err(Refusal::NoQuorum) => 2,
-                    Err(Refusal::Limit) => 3,
-                    Err(Refusal::NotLeader) => {
-                        return Err("a client was told that a node does not lead".into());
-                    }
-                }] += 1;
-                let generation =
-                    self.nodes[slot].node.as_ref().and_then(|n| n.inside()).map(|i| i.generation);
-                if let (Ok(done), Some(generation), AckLevel::Quorum) = (result, generation, op.level) {
-                    self.checker.acked_quorum(self.now, generation, &op, done)?;
-                }
+            Output::Reply { ticket, result } => self.replied(slot, ticket, result)?,
+            Output::ReadReady { ticket, point } => self.read_ready(slot, ticket, point)?,
+            Output::Size { ticket, progress } => {
+                self.sized.insert(ticket, progress);
             }
             Output::Event(event) => self.event(slot, &event)?,
         }
@@ -289,109 +381,72 @@ impl World {
                 self.report.wipes += 1;
             }
             Event::SnapshotInstalled { .. } => self.report.snapshots += 1,
+            Event::Bound { founder: true, .. } => self.report.genesis += 1,
             Event::Configured { configuration, .. } if configuration.maps.len() == 2 => {
                 self.report.swaps += 1
             }
             _ => {}
         }
-        self.trace.line(self.now, &format!("n{slot} {event:?}"));
+        self.trace.line(self.now, &format!("n{slot} {}", tell(event)));
         self.aim(slot, event);
-        Ok(())
-    }
-
-    /// Whoever asks gets an answer.
-    fn everybody_is_answered(&self) -> Result<(), String> {
-        for ((slot, ticket), op) in &self.clients.pending {
-            let node = &self.nodes[*slot];
-            if node.runs() && self.now - op.at.max(node.runs_since).min(self.now) > PATIENCE {
-                return Err(format!(
-                    "n{slot} has not answered ticket {ticket} for {} s: {op:?}",
-                    PATIENCE / SECOND
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// A write and a read, each somewhere.
-    fn use_cache(&mut self) -> Result<(), String> {
-        self.everybody_is_answered()?;
-        let slot = self.random.pick(self.nodes.len());
-        if self.nodes[slot].runs() {
-            let (ticket, op) = self.clients.write(self.now, slot, &mut self.random);
-            self.step(slot, Input::Propose { ticket, request: op.request(), level: op.level })?;
-        }
-        let slot = self.random.pick(self.nodes.len());
-        if let (true, Some(node)) = (self.nodes[slot].runs(), &self.nodes[slot].node) {
-            let key = self.random.between(0, KEYS);
-            let clock = self.nodes[slot].clock.local(self.now);
-            match node.replica().get(CACHE, &Op::key_bytes(key), || clock) {
-                Ok(found) => {
-                    self.clients.reads.0 += 1;
-                    self.checker.read(self.now, node, key, &found)?;
-                }
-                Err(_) => self.clients.reads.1 += 1,
-            }
-        }
         Ok(())
     }
 
     /// 17: one leader, one configuration that seats everybody, equal digests, all serving.
     fn converged(&self) -> bool {
-        let inside: Vec<_> = self.nodes.iter().filter_map(|n| n.node.as_ref()?.inside()).collect();
+        let members = &self.nodes[..self.operator.pods];
+        let inside: Vec<_> = members.iter().filter_map(|n| n.node.as_ref()?.inside()).collect();
         let Some(first) = inside.first() else { return false };
+        let list = &self.operator.written.now;
         let settled = |i: &rauthy_core::node::Inside<'_>| match i.configurations.as_slice() {
             [one] => {
-                one.settled() && self.nodes.iter().all(|n| n.node.as_ref().is_some_and(|n| one.seats(n.me())))
+                one.settled()
+                    && one.lists == [list.clone()]
+                    && members.iter().all(|n| n.node.as_ref().is_some_and(|n| one.seats(n.me())))
             }
             _ => false,
         };
         let digest = |n: &SimNode| n.node.as_ref().map(|n| n.replica().store().digest());
-        self.all_ready()
-            && inside.len() == self.nodes.len()
+        self.operator.at_rest()
+            && self.all_ready()
+            && inside.len() == members.len()
             && inside.iter().filter(|i| i.leads).count() == 1
             && inside
                 .iter()
                 .all(|i| i.generation == first.generation && i.commit == first.commit && settled(i))
-            && self.nodes.iter().all(|n| digest(n) == digest(&self.nodes[0]))
+            && members.iter().all(|n| digest(n) == digest(&members[0]))
     }
 
-    fn describe(&self) -> String {
-        self.nodes
-            .iter()
-            .enumerate()
-            .map(|(i, n)| match &n.node {
-                Some(node) => format!("\n  n{i}: {:?}", node.status(n.clock.local(self.now))),
-                None => format!("\n  n{i}: dead"),
-            })
-            .collect()
-    }
-
-    /// 17: a write through every node is acknowledged.
-    fn writes_succeed(&mut self) -> Result<(), String> {
-        for slot in 0..self.nodes.len() {
-            let op = Op {
-                key: 0,
-                value: Some(bytes::Bytes::from_static(b"last")),
-                ttl: None,
-                level: AckLevel::Quorum,
-                at: self.now,
-            };
-            let ticket = u64::MAX - slot as u64;
-            self.clients.pending.insert((slot, ticket), op.clone());
-            let ok = self.clients.answers[0];
-            self.step(slot, Input::Propose { ticket, request: op.request(), level: op.level })?;
-            let end = self.now + 2 * SECOND;
-            while self.clients.pending.contains_key(&(slot, ticket)) {
-                if self.now >= end {
-                    return Err(format!("17: a write through n{slot} got no answer: {}", self.describe()));
+    pub(crate) fn describe(&self) -> String {
+        let list = &self.operator.written;
+        let mut out = format!(
+            "list {} of {} slots, next {:?}, {} pods",
+            list.epoch,
+            list.now.len(),
+            list.next.as_ref().map(Vec::len),
+            self.operator.pods
+        );
+        for (i, n) in self.nodes.iter().enumerate() {
+            let told = match &n.node {
+                None => "dead".to_owned(),
+                Some(node) => {
+                    let s = node.status(n.clock.local(self.now));
+                    let leader = s.leader.as_ref().map_or_else(|| "nobody".to_owned(), ToString::to_string);
+                    format!(
+                        "{} {:?} of {leader} in term {}, commit {}, list {}, {}; {}; digest {:x}",
+                        s.me,
+                        s.role,
+                        s.term,
+                        s.commit,
+                        s.epoch,
+                        if s.ready { "ready" } else { s.not_ready },
+                        s.configuration.as_ref().map_or_else(String::new, |c| configuration(c)),
+                        node.replica().store().digest(),
+                    )
                 }
-                self.advance(end)?;
-            }
-            if self.clients.answers[0] == ok {
-                return Err(format!("17: a write through n{slot} failed: {}", self.describe()));
-            }
+            };
+            out.push_str(&format!("\n  n{i}: {told}"));
         }
-        Ok(())
+        out
     }
 }

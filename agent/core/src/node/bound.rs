@@ -248,9 +248,12 @@ impl Node {
     }
 
     pub(super) fn compact(&mut self) {
-        let ring = self.settings.ring_bytes;
+        let (now, ring) = (self.now, self.settings.ring_bytes);
+        let patience = self.settings.lease.times(5);
         let Life::Bound(bound) = &mut self.life else { return };
-        let keep = bound.leader_ref().map_or(bound.commit, |l| l.keep_log_after(bound.commit));
+        let keep = bound
+            .leader_ref()
+            .map_or(bound.commit, |l| l.keep_log_after(bound.commit, &bound.configurations, now, patience));
         bound.log.compact(ring, keep);
     }
 }

@@ -106,6 +106,7 @@ impl Node {
 
     pub(super) fn on_pre_vote_reply(&mut self, from: Incarnation, reply: &PreVoteReply) {
         let now = self.now;
+        let timeout = self.random_timeout();
         let Life::Bound(bound) = &mut self.life else { return };
         if reply.granted {
             let wanted = bound.term + 1;
@@ -122,7 +123,7 @@ impl Node {
             bound.leader_sign_at = now; // rule 8: a cut link must not cost a copy
         }
         if reply.term > bound.term && !matches!(bound.part, Part::Leader(_)) {
-            (bound.term, bound.voted_for) = (reply.term, None);
+            self.enter_term(reply.term, now + timeout);
         }
     }
 
@@ -134,7 +135,9 @@ impl Node {
             return;
         }
         if candidate.pre {
-            self.campaign(None);
+            if self.may_vote() {
+                self.campaign(None);
+            }
         } else {
             let term = bound.term;
             self.lead(term);

@@ -60,8 +60,7 @@ impl Node {
 
     /// S2: the list this node acts on is behind what its pod template or a peer knows.
     fn list_is_behind(&self) -> bool {
-        let newest = self.peers.values().map(|p| p.epoch).max().unwrap_or(0);
-        self.hosts.epoch < newest.max(self.settings.min_epoch)
+        self.hosts.epoch < self.met_epoch.max(self.settings.min_epoch)
     }
 
     fn may_take_part(&self) -> bool {

@@ -36,6 +36,7 @@ impl Node {
             epoch: ping.epoch,
             who: from,
         };
+        self.met_epoch = self.met_epoch.max(peer.epoch);
         self.peers.insert(peer.who.slot.clone(), peer);
     }
 

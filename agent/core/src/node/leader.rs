@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::api::Event;
 use crate::api::SizeChange;
+use crate::config::Configuration;
 use crate::log::{Entry, Op, Payload};
 use crate::message::{AppendReply, Body, Revoke};
 use crate::node::acks::Acks;
@@ -115,6 +116,7 @@ impl Progress {
         self.next = index + 1;
         self.inflight.clear();
         self.probing = probing;
+        self.asked_for_base = None;
     }
 }
 
@@ -137,8 +139,20 @@ impl Leader {
     }
 
     /// A snapshot that is being sent needs the log from its base on.
-    pub(super) fn keep_log_after(&self, commit: Index) -> Index {
-        self.progress.values().filter_map(|p| p.pinned).min().map_or(commit, |base| base.min(commit))
+    pub(super) fn keep_log_after(
+        &self,
+        commit: Index,
+        configurations: &VecDeque<(Index, Arc<Configuration>)>,
+        now: Time,
+        patience: Span,
+    ) -> Index {
+        // Whoever has a seat learns anew if it falls behind; whoever is gone needs nothing.
+        let learns = |who: &Incarnation, p: &Progress| {
+            p.answered_at.is_some_and(|at| now.since(at) < patience)
+                && !configurations.iter().any(|(_, c)| c.seats(who))
+        };
+        let pins = self.progress.iter().filter(|(who, p)| learns(who, p)).filter_map(|(_, p)| p.pinned);
+        pins.min().map_or(commit, |base| base.min(commit))
     }
 }
 
@@ -210,12 +224,18 @@ impl Node {
     pub(super) fn tick_leader(&mut self) {
         let (now, lease) = (self.now, self.settings.lease);
         let heartbeat = self.settings.heartbeat;
-        // A quorum of one is its own: it has answered, however long the node did not run.
-        self.recompute_leader_lease();
+        let lost_for = |node: &Self| {
+            let leader = node.bound_ref().and_then(|bound| bound.leader_ref());
+            leader.map_or(Span(0), |leader| node.now.since(leader.quorum_acked_at))
+        };
+        if lost_for(self) > lease {
+            // A quorum of one is its own: it has answered, however long the node did not run.
+            self.recompute_leader_lease();
+        }
+        let lost_for = lost_for(self);
         let Life::Bound(bound) = &mut self.life else { return };
         let commit = bound.commit;
         let Some(leader) = bound.leader() else { return };
-        let lost_for = now.since(leader.quorum_acked_at);
         if lost_for > Span(lease.0 * 2) {
             return self.step_down("no quorum answers it");
         }
@@ -228,6 +248,8 @@ impl Node {
             leader.commit_at_heartbeat = commit;
             self.heartbeat();
             self.end_idle_sessions();
+            self.forget_results();
+            self.expire();
         }
     }
 
@@ -288,7 +310,7 @@ impl Node {
             progress.inflight.retain(|(last, _)| *last > reply.index);
             progress.probing = false;
             progress.next = progress.next.max(reply.index + 1);
-        } else if progress.asked_for_base == Some(reply.sent_at)
+        } else if progress.asked_for_base.is_some_and(|asked| reply.sent_at >= asked)
             && (voter || progress.matched > 0)
             && !voters_install
         {

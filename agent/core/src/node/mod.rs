@@ -45,7 +45,7 @@ use crate::message::{Body, Message};
 use crate::replica::Replica;
 use crate::rng::Rng;
 use crate::testing::Mutant;
-use crate::types::{Boot, Incarnation, Slot, Span, Time};
+use crate::types::{Boot, Epoch, Incarnation, Slot, Span, Time};
 
 use bound::{Bound, Part};
 use genesis::Free;
@@ -75,6 +75,8 @@ pub struct Node {
     /// Every other slot that could be a member: whom it tells that it lives.
     others: Others,
     next_ping: Time,
+    /// The highest epoch that any peer ever told (S2): neither a restart of that peer nor a wipe here takes it back.
+    met_epoch: Epoch,
     own: Own,
     replica: Arc<Replica>,
     outbox: Outbox,
@@ -103,6 +105,7 @@ impl Node {
             peers: BTreeMap::new(),
             others: Others::default(),
             next_ping: now,
+            met_epoch: 0,
             own: Own::new(now),
             replica: Arc::new(Replica::new(settings.testing)),
             outbox: Outbox::new(me),
@@ -180,7 +183,6 @@ impl Node {
         self.compact();
         if self.is_leader() {
             self.advance_commit();
-            self.expire();
             self.tend_seats();
             self.tend_hand_over();
             self.tend_acks();

@@ -295,7 +295,15 @@ impl Node {
             }
             // It was refused this time, but an earlier attempt may stand.
             Err(Refusal::Limit(_) | Refusal::Level) if write.attempts > 1 => write.at = None,
-            result => self.conclude(id, result),
+            result => {
+                if result == Err(Refusal::UnknownOutcome)
+                    && let (Some(stamp), Some(session)) = (write.stamp, &self.own.session)
+                    && stamp.session == session.number
+                {
+                    self.own.session = None; // the leader may not know it any more
+                }
+                self.conclude(id, result);
+            }
         }
     }
 
@@ -322,12 +330,6 @@ impl Node {
             }
             return;
         }
-        if result == Err(Refusal::UnknownOutcome)
-            && let (Some(stamp), Some(session)) = (write.stamp, &self.own.session)
-            && stamp.session == session.number
-        {
-            self.own.session = None; // the leader may not know it any more
-        }
         if let Some(ticket) = write.ticket {
             self.outbox.reply(ticket, result);
         }
@@ -340,8 +342,11 @@ impl Node {
         }
         let leader = if self.serves() { Some(self.outbox.me.clone()) } else { self.present_leader() };
         let Some(leader) = leader else { return };
-        let (now, patience) = (self.now, self.settings.lease);
+        let now = self.now;
         for id in self.own.ids() {
+            // A session opened twice costs little; whoever waits for it, waits.
+            let opening = self.own.opening == Some(id);
+            let patience = if opening { self.settings.heartbeat.times(2) } else { self.settings.lease };
             let due = self.own.get_mut(id).is_some_and(|write| match &write.at {
                 None => true,
                 Some((who, since)) => {
@@ -435,8 +440,17 @@ impl Node {
         };
         let id = self.own.next_read;
         self.own.next_read += 1;
-        self.own.reads.insert(id, Read { ticket, deadline, at: None, point: None });
-        self.ask_for_points(&leader);
+        let at = Some((leader.slot.clone(), self.now));
+        self.own.reads.insert(id, Read { ticket, deadline, at, point: None });
+        self.ask_for_point(&leader, id);
+    }
+
+    fn ask_for_point(&mut self, leader: &Incarnation, id: u64) {
+        if *leader == self.outbox.me {
+            self.accept_read(Waiting::Own { id });
+        } else {
+            self.outbox.send(leader, Body::ReadIndex(ReadIndex { id }));
+        }
     }
 
     fn ask_for_points(&mut self, leader: &Incarnation) {
@@ -452,11 +466,7 @@ impl Node {
             }
         }
         for id in ask {
-            if *leader == self.outbox.me {
-                self.accept_read(Waiting::Own { id });
-            } else {
-                self.outbox.send(leader, Body::ReadIndex(ReadIndex { id }));
-            }
+            self.ask_for_point(leader, id);
         }
     }
 
@@ -467,11 +477,20 @@ impl Node {
     pub(super) fn read_answered(&mut self, id: u64, point: Option<(Index, crate::types::LogTime)>) {
         let Some(generation) = self.bound_ref().map(|bound| bound.generation) else { return };
         let Some(read) = self.own.reads.get_mut(&id) else { return };
-        match point {
-            Some((index, log_time)) => read.point = Some(ReadPoint { generation, index, log_time }),
-            None => read.at = None,
+        let Some((index, log_time)) = point else {
+            read.at = None;
+            return;
+        };
+        let point = ReadPoint { generation, index, log_time };
+        read.point = Some(point);
+        if index <= self.readable() {
+            self.conclude_read(id, Some(point));
         }
-        self.release_reads();
+    }
+
+    /// What is applied here, and whole.
+    fn readable(&self) -> Index {
+        self.bound_ref().filter(|b| b.install.is_none()).map_or(0, |b| b.commit)
     }
 
     /// Reads whose point is applied here may go on.
@@ -479,7 +498,7 @@ impl Node {
         if self.own.reads.is_empty() {
             return;
         }
-        let applied = self.bound_ref().filter(|b| b.install.is_none()).map_or(0, |b| b.commit);
+        let applied = self.readable();
         let ready: Vec<(u64, ReadPoint)> = self
             .own
             .reads

@@ -106,7 +106,7 @@ impl Moment<'_> {
         let rest = self.lease_end.filter(|_| voter).map_or(Span(0), |end| end.since(self.now));
         let grant = progress.clock.map(|echo| Grant { echo, rest });
         if missing && progress.sending.is_none() {
-            progress.asked_for_base = Some(self.now);
+            progress.asked_for_base.get_or_insert(self.now);
         }
         progress.told_commit = self.commit;
         if let Some(last) = entries.last() {

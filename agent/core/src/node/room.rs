@@ -4,11 +4,13 @@
 //! projected = applied use + what is appended and not applied yet − what is being evicted
 //! ```
 //!
-//! The projection never falls short: every put counts as a new value, every eviction as one value less only until its
-//! entry is applied. So the applied use stays within the limits on every replica, whatever the order of commits.
+//! The projection never falls short: every put counts as a new value until it is applied, an eviction as one value less
+//! only as long as its value is still there. So the applied use stays within the limits on every replica, whatever the order of commits.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 use crate::log::{Op, Payload, Why};
 use crate::node::Node;
@@ -21,16 +23,34 @@ use crate::types::Index;
 const NUMBER: usize = 20;
 /// Values evicted for one write, at most.
 const EVICTED_AT_ONCE: usize = 64;
-/// Values that have ended and are removed per tick, at most.
-const ENDED_PER_TICK: usize = 256;
+/// Caches, at most; what is declared is kept for ever.
+const CACHES: usize = 4096;
+/// Values that have ended and are removed per heartbeat, at most.
+const ENDED_PER_TICK: usize = 4096;
 
 /// What is appended to one cache and not applied yet.
 #[derive(Debug, Default)]
 struct Pending {
     entries: u64,
     bytes: u64,
-    /// Versions that are being evicted, with their cost.
-    evicting: BTreeMap<Index, u64>,
+    /// Keys that are being evicted, with their cost. Whatever else happens to a key in the log takes it from here: the
+    /// eviction then removes nothing.
+    evicting: BTreeMap<Bytes, u64>,
+    evicting_bytes: u64,
+    /// Every value up to this version was evicted, or is being.
+    evicted_to: Index,
+}
+
+impl Pending {
+    fn evict(&mut self, key: Bytes, version: Index, cost: u64) {
+        self.evicting_bytes += cost;
+        self.evicting_bytes -= self.evicting.insert(key, cost).unwrap_or(0);
+        self.evicted_to = version;
+    }
+
+    fn touched(&mut self, key: &Bytes) {
+        self.evicting_bytes -= self.evicting.remove(key).unwrap_or(0);
+    }
 }
 
 /// What is appended and not applied yet, by cache.
@@ -77,25 +97,35 @@ impl Room {
     pub(super) fn applied(&mut self, payload: &Payload) {
         match payload {
             Payload::Write { op, .. } => {
+                if let Some((cache, key)) = op.key() {
+                    self.touched(cache, key);
+                } else if let Op::Clear { cache } = op
+                    && let Some(pending) = self.caches.get_mut(cache)
+                {
+                    pending.evicting.clear();
+                    pending.evicting_bytes = 0;
+                }
                 let Some((cache, cost)) = cost(op) else { return };
                 let Some(pending) = self.caches.get_mut(cache) else { return };
                 pending.entries = pending.entries.saturating_sub(1);
                 pending.bytes = pending.bytes.saturating_sub(cost);
                 self.bytes = self.bytes.saturating_sub(cost);
                 if pending.entries == 0 && pending.evicting.is_empty() {
-                    let cache = cache.clone();
-                    self.caches.remove(&cache);
+                    self.caches.remove(cache);
                 }
             }
-            Payload::Remove { version, why: Why::Expired, .. } => {
+            Payload::Remove { cache, key, version, .. } => {
                 self.ending.remove(version);
-            }
-            Payload::Remove { cache, version, why: Why::Evicted, .. } => {
-                if let Some(pending) = self.caches.get_mut(cache) {
-                    pending.evicting.remove(version);
-                }
+                self.touched(cache, key);
             }
             _ => {}
+        }
+    }
+
+    /// Something was applied to a key: its eviction, if one is in the log, is done or will find nothing.
+    fn touched(&mut self, cache: &Arc<str>, key: &Bytes) {
+        if let Some(pending) = self.caches.get_mut(cache) {
+            pending.touched(key);
         }
     }
 }
@@ -103,6 +133,11 @@ impl Room {
 impl Node {
     /// Whether a write fits, after evictions if the cache is declared so; these are appended at once, before it.
     pub(super) fn make_room(&mut self, request: &Request) -> Result<(), Limit> {
+        if let Request::Declare { cache, .. } = request {
+            let full =
+                self.replica.store().limits(cache).is_none() && self.replica.store().caches().len() >= CACHES;
+            return if full { Err(Limit::Cache) } else { Ok(()) };
+        }
         let (cache, cost) = match request {
             Request::Put { cache, key, value, .. } => (cache, Store::cost(key.len(), value.len()) as u64),
             Request::Increment { cache, key, .. } => (cache, Store::cost(key.len(), NUMBER) as u64),
@@ -119,29 +154,43 @@ impl Node {
         if limits.entries.is_none() && limits.bytes.is_none() {
             return Ok(());
         }
-        for _ in 0..=EVICTED_AT_ONCE {
-            let usage = store.usage(cache);
-            let Some(leader) = self.bound().and_then(Bound::leader) else { return Ok(()) };
-            let none = Pending::default();
-            let pending = leader.room.caches.get(cache).unwrap_or(&none);
-            let evicting = (pending.evicting.len() as u64, pending.evicting.values().sum::<u64>());
-            let entries = (usage.entries + pending.entries + 1).saturating_sub(evicting.0);
-            let bytes = (usage.bytes + pending.bytes + cost).saturating_sub(evicting.1);
-            let fits = limits.entries.is_none_or(|most| entries <= most)
-                && limits.bytes.is_none_or(|most| bytes <= most);
-            if fits {
-                return Ok(());
+        if limits.bytes.is_some_and(|most| cost > most) || limits.entries == Some(0) {
+            return Err(Limit::Cache); // however much made room
+        }
+        let usage = store.usage(cache);
+        let none = Pending::default();
+        let pending = leader.room.caches.get(cache).unwrap_or(&none);
+        let mut entries = (usage.entries + pending.entries + 1).saturating_sub(pending.evicting.len() as u64);
+        let mut bytes = (usage.bytes + pending.bytes + cost).saturating_sub(pending.evicting_bytes);
+        let fits = |entries: u64, bytes: u64| {
+            limits.entries.is_none_or(|most| entries <= most) && limits.bytes.is_none_or(|most| bytes <= most)
+        };
+        if fits(entries, bytes) {
+            return Ok(());
+        }
+        if limits.when_full == WhenFull::Reject {
+            return Err(Limit::Cache);
+        }
+        // Nothing is evicted unless it is enough.
+        let mut victims = Vec::new();
+        for victim in store.oldest(cache, pending.evicted_to, EVICTED_AT_ONCE) {
+            entries = entries.saturating_sub(1);
+            bytes = bytes.saturating_sub(victim.2 as u64);
+            victims.push(victim);
+            if fits(entries, bytes) {
+                break;
             }
-            let newest = pending.evicting.keys().next_back().copied().unwrap_or(0);
-            let victim = match limits.when_full {
-                WhenFull::Reject => None,
-                WhenFull::Evict => store.oldest(cache, newest, 1).pop(),
-            };
-            let Some((key, version, cost)) = victim else { return Err(Limit::Cache) };
-            leader.room.caches.entry(cache.clone()).or_default().evicting.insert(version, cost as u64);
+        }
+        if !fits(entries, bytes) {
+            return Err(Limit::Cache);
+        }
+        for (key, version, cost) in victims {
+            if let Some(leader) = self.bound().and_then(Bound::leader) {
+                leader.room.caches.entry(cache.clone()).or_default().evict(key.clone(), version, cost as u64);
+            }
             self.append(Payload::Remove { cache: cache.clone(), key, version, why: Why::Evicted });
         }
-        Err(Limit::Cache)
+        Ok(())
     }
 
     /// Rule 10: values that have ended are removed by entries of the log, conditional on their version.

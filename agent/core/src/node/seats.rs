@@ -69,8 +69,7 @@ impl Node {
             .filter(|(who, p)| {
                 // A learner that is busy with a snapshot may be silent for a moment.
                 let answers = p.answered_at.is_some_and(|at| now.since(at) < lease);
-                let learns = self.reachable().filter(learns).any(|p| p.who == **who);
-                !answers && !learns && !bound.has_seat(who)
+                !answers && !bound.has_seat(who) && !self.reachable().filter(learns).any(|p| p.who == **who)
             })
             .map(|(who, _)| who.clone())
             .collect();

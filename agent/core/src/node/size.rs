@@ -15,10 +15,15 @@ use crate::config::{Configuration, Seats};
 use crate::node::Node;
 use crate::node::bound::Bound;
 use crate::testing::Mutant;
-use crate::types::{Epoch, Slot};
+use crate::types::{Epoch, Incarnation, Slot};
 
 /// Slots of one list, at most.
 const SLOTS: usize = 9;
+
+/// The same slots, in whatever order.
+fn same(a: &[Slot], b: &[Slot]) -> bool {
+    a.len() == b.len() && a.iter().all(|slot| b.contains(slot))
+}
 
 /// What must be done to a configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,18 +58,18 @@ impl SizeChange {
     fn step(&self, from: &Configuration, by_slots: bool) -> Option<Step> {
         let number = |epoch: Epoch| from.epoch == epoch || by_slots;
         match (from.lists.as_slice(), &self.next) {
-            ([now], Some(next)) if *now == self.now && number(self.epoch - 1) => {
+            ([now], Some(next)) if same(now, &self.now) && number(self.epoch - 1) => {
                 Some(Step::Begin { epoch: self.epoch, next: next.clone() })
             }
-            ([now, then], Some(next)) if *now == self.now && then == next && number(self.epoch) => {
+            ([now, then], Some(next)) if same(now, &self.now) && same(then, next) && number(self.epoch) => {
                 Some(Step::Complete)
             }
             // Taken back: only what a genesis made, and nobody has begun to finish.
-            ([now, _], None) if *now == self.now && number(self.epoch - 1) && !from.resizing => {
+            ([now, _], None) if same(now, &self.now) && number(self.epoch - 1) && !from.resizing => {
                 Some(Step::Settle { epoch: self.epoch })
             }
             // Taken back before anything came of it: only the number moves on.
-            ([now], None) if *now == self.now && from.epoch < self.epoch => {
+            ([now], None) if same(now, &self.now) && from.epoch < self.epoch => {
                 Some(Step::Settle { epoch: self.epoch })
             }
             _ => None,
@@ -99,9 +104,10 @@ impl Node {
         let ends_with = change.next.as_ref().unwrap_or(&change.now);
         let reached = |c: &Configuration| {
             c.epoch > change.last_epoch()
-                || (c.epoch == change.last_epoch() || by_slots) && c.lists == [ends_with.clone()]
+                || (c.epoch == change.last_epoch() || by_slots)
+                    && matches!(c.lists.as_slice(), [list] if same(list, ends_with))
         };
-        if reached(committed) && bound.configurations.len() == 1 {
+        if reached(committed) && bound.configurations.len() == 1 && self.known_to_a_quorum() {
             return Ok(SizeProgress::Done);
         }
         if reached(latest) || (latest.resizing && latest.epoch == change.epoch) {
@@ -114,6 +120,20 @@ impl Node {
             self.enough_have_learned(latest, next)?;
         }
         Ok(SizeProgress::Preparing)
+    }
+
+    /// A quorum of the members has applied the configuration in force: even without this leader nobody needs the slots that
+    /// were left any more, and their pods may go.
+    fn known_to_a_quorum(&self) -> bool {
+        let Some(bound) = self.bound_ref() else { return false };
+        let (Some(leader), Some((index, _))) = (bound.leader_ref(), bound.configurations.front()) else {
+            return false;
+        };
+        let me = &self.outbox.me;
+        let applied = |who: &Incarnation| {
+            if who == me { bound.commit } else { leader.progress.get(who).map_or(0, |p| p.applied) }
+        };
+        bound.reached(applied) >= *index
     }
 
     /// Rule 3c: a majority of the slots says, from its own volume, that it reads this list or a later one.
@@ -143,14 +163,15 @@ impl Node {
         if caught_up >= needed { Ok(()) } else { Err(SizeRefusal::NotCaughtUp { caught_up, needed }) }
     }
 
-    /// Whoever lives in this slot holds what is committed, with a seat or, where nobody has one, without.
+    /// Whoever lives in this slot holds what is committed, with a seat or, in a new slot, without.
     fn has_caught_up(&self, current: &Configuration, slot: &Slot) -> bool {
         let Some(bound) = self.bound_ref() else { return false };
         let Some(leader) = bound.leader_ref() else { return false };
-        let vacant = !current.maps.iter().any(|seats| seats.contains_key(slot));
+        // Whoever learns in a new slot gets its seat with the change; a seat of the present slots must be held before.
+        let new = !current.has(slot);
         *slot == self.outbox.me.slot
             || leader.progress.iter().any(|(who, progress)| {
-                who.slot == *slot && (vacant || current.seats(who)) && self.caught_up(progress, bound.commit)
+                who.slot == *slot && (new || current.seats(who)) && self.caught_up(progress, bound.commit)
             })
     }
 
@@ -181,9 +202,13 @@ impl Node {
                     return None;
                 }
                 let seats = self.with_newcomers(current, &next)?;
-                self.outbox.event(Event::Resizing { epoch });
                 let lists = vec![current.lists.first()?.clone(), next];
-                Some(Configuration { epoch, resizing: true, lists, maps: vec![seats] })
+                let both = Configuration { epoch, resizing: true, lists, maps: vec![seats] };
+                if !self.could_commit(&both) {
+                    return None; // seats must be given first
+                }
+                self.outbox.event(Event::Resizing { epoch });
+                Some(both)
             }
             Step::Complete => {
                 let next = current.lists.get(1)?.clone();
@@ -202,6 +227,16 @@ impl Node {
                 self.only(current, now, epoch)
             }
         }
+    }
+
+    /// Enough of its seats are held by somebody who holds what is committed and answers: it would not stand for ever.
+    fn could_commit(&self, configuration: &Configuration) -> bool {
+        let Some(bound) = self.bound_ref() else { return false };
+        let Some(leader) = bound.leader_ref() else { return false };
+        configuration.quorum(|who| {
+            *who == self.outbox.me
+                || leader.progress.get(who).is_some_and(|progress| self.caught_up(progress, bound.commit))
+        })
     }
 
     /// One list, with the seats of its slots.

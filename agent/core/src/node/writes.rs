@@ -9,6 +9,7 @@
 
 use crate::log::{Op, Payload, Tag};
 use crate::message::{Body, Forward, ForwardReply, ReadIndexReply};
+use crate::node::bound::Bound;
 use crate::node::outbox::Outbox;
 use crate::node::{Life, Node};
 use crate::request::{AckLevel, Done, Effect, Limit, Refusal, Request, Stamp};
@@ -88,7 +89,12 @@ impl Node {
         if let Some(parked) = self.parking() {
             return parked.push(Parked { waiting, stamp, request, level });
         }
-        match self.judge(stamp, &request, level) {
+        let now = self.now;
+        let judged = self.judge(stamp, &request, level);
+        if let (Ok(_), Some(stamp), Some(leader)) = (&judged, stamp, self.bound().and_then(Bound::leader)) {
+            leader.sessions.used(stamp, now);
+        }
+        match judged {
             Err(refusal) => self.answer(waiting, Err(refusal)),
             Ok(Some(done)) => self.answer_again(waiting, done, level),
             Ok(None) => {
@@ -128,6 +134,21 @@ impl Node {
         if !self.serves() {
             return Err(Refusal::NotLeader);
         }
+        let leader = self.bound_ref().and_then(Bound::leader_ref);
+        let may_stand = stamp.is_some_and(|stamp| leader.is_some_and(|l| l.sessions.may_stand(stamp)));
+        self.judge_new(stamp, request, level).map_err(|refusal| match refusal {
+            // An earlier copy may be in the log.
+            Refusal::Limit(_) | Refusal::Level if may_stand => Refusal::UnknownOutcome,
+            refusal => refusal,
+        })
+    }
+
+    fn judge_new(
+        &mut self,
+        stamp: Option<Stamp>,
+        request: &Request,
+        level: AckLevel,
+    ) -> Result<Option<Done>, Refusal> {
         if let Some(stamp) = stamp {
             self.admit(stamp)?;
             let key = match request {

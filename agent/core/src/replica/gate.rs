@@ -114,6 +114,7 @@ impl View {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Barrier;
     use std::sync::atomic::AtomicBool;
 
     use super::*;
@@ -139,10 +140,12 @@ mod tests {
     #[test]
     #[allow(clippy::disallowed_methods, reason = "readers are on other threads")]
     fn a_reader_never_sees_half_of_a_change() {
-        let (gate, stop) = (Gate::default(), AtomicBool::new(false));
+        const CHANGES: u64 = 2_000_000;
+        let (gate, stop, ready) = (Gate::default(), AtomicBool::new(false), Barrier::new(3));
         std::thread::scope(|scope| {
             let reader = || {
                 let mut last = 0;
+                ready.wait();
                 while !stop.load(Ordering::Relaxed) {
                     let seen = gate.load();
                     assert!(seen.life >= last, "it went back");
@@ -151,12 +154,13 @@ mod tests {
                 }
             };
             let readers = [scope.spawn(reader), scope.spawn(reader)];
-            for n in 1..200_000 {
+            ready.wait();
+            for n in 1..=CHANGES {
                 gate.change(|v| *v = view(n));
             }
             stop.store(true, Ordering::Relaxed);
             readers.into_iter().for_each(|reader| assert!(reader.join().is_ok()));
         });
-        assert_eq!(gate.load(), view(199_999));
+        assert_eq!(gate.load(), view(CHANGES));
     }
 }

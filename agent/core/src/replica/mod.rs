@@ -237,7 +237,10 @@ impl Replica {
                 }
             }
             Payload::Remove { cache, key, .. } => self.overlay.drop_key(cache, Some(key)),
-            Payload::Noop | Payload::Configuration(_) | Payload::EndSession { .. } => {}
+            Payload::Noop
+            | Payload::Configuration(_)
+            | Payload::Floor { .. }
+            | Payload::EndSession { .. } => {}
         }
         done
     }

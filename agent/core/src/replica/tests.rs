@@ -1,10 +1,13 @@
 //! The order of rule 7, what each kind of read requires, and what is shown in advance.
 
 use std::cell::Cell;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
 use crate::log::Why;
 use crate::request::Condition;
+use crate::store::Changed;
 
 const CACHE: &str = "codes";
 const END: Time = Time(1000);
@@ -133,6 +136,8 @@ fn a_session_reads_what_it_has_seen_or_waits() {
     assert_eq!(after(1, 2), Ok(2));
     let late = replica.get_after(CACHE, b"k", position(1, 3), || END);
     assert_eq!(late, Err(ReadRefusal::NoLease));
+    replica.set_lease(Some(lease(1, 3)));
+    assert_eq!(after(1, 2), Err(ReadRefusal::Syncing), "the lease requires more than the session");
 }
 
 #[test]
@@ -190,11 +195,11 @@ fn what_is_shown_in_advance_ends() {
     assert_eq!(text(&replica, 500).as_deref(), Some("v"), "the log has not heard of it");
     assert!(show(&replica, None, 500, None));
     assert_eq!(text(&replica, 1), None, "removed in advance");
+    assert!(show(&replica, Some("direct"), 500, None));
     replica.clear();
     replica.begin(GENERATION, Time(0));
-    put(&replica, 1, "v", None);
-    replica.set_lease(Some(lease(1, 1)));
-    assert_eq!(text(&replica, 1).as_deref(), Some("v"), "a wipe forgets it");
+    replica.set_lease(Some(lease(1, 0)));
+    assert_eq!(text(&replica, 1), None, "a wipe forgets it");
 }
 
 #[test]
@@ -210,7 +215,7 @@ fn what_is_shown_in_advance_is_bounded() {
     assert!(one(0, 20, 600), "one that is there already may be replaced");
     assert!(!one(5000, 10, 600));
     replica.set_lease(Some(Lease { log_time_at: Time(500), ..lease(1, 1) }));
-    let large = (1..100).filter(|i| one(*i, 1 << 20, 600)).count();
+    let large = (20_000..20_100).filter(|i| one(*i, 1 << 20, 600)).count();
     assert_eq!(large, 3, "what is not shown any more makes room, within the bytes");
     write(&replica, 2, Op::Clear { cache: cache.clone() });
     assert!(one(1, (4 << 20) - 200, 600), "all of it is free again");
@@ -225,6 +230,58 @@ fn changes_of_another_generation_are_a_gap() {
     assert_eq!(replica.feed_end(), Some(position(1, 1)));
     replica.clear();
     assert_eq!((changes(position(1, 0)), replica.feed_end()), (Err(Gap), None));
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "readers are on other threads")]
+fn a_reader_never_mixes_two_lives() {
+    const LIVES: u64 = 20_000;
+    let replica = Replica::default();
+    let (life, ready) = (AtomicU64::new(0), Barrier::new(2));
+    let of = |life: u64| u128::from(1 + life % 2);
+    let text = |life: u64| Bytes::from(of(life).to_string());
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            ready.wait();
+            let mut answers = [0; 3];
+            while life.load(Ordering::Relaxed) < LIVES {
+                let now = life.load(Ordering::Relaxed);
+                // A value is there from index 1 on in each life, and says which generation it is of.
+                let answer = |found: Result<Found, _>| {
+                    found.ok().map(|f| (f.value.map(|(value, _)| Bytes::from(value)), f.generation))
+                };
+                let expected = (Some(text(now)), Generation(of(now)));
+                let mut check = |kind: usize, found| {
+                    if let Some((value, generation)) = answer(found) {
+                        answers[kind] += 1;
+                        if generation == expected.1 {
+                            assert_eq!(value, expected.0);
+                        } else {
+                            assert_eq!(value, Some(text(now + 1)));
+                        }
+                    }
+                };
+                check(0, replica.get(CACHE, b"k", || Time(5)));
+                check(1, replica.get_at(CACHE, b"k", point(of(now), 1, 0)));
+                for change in replica.changes(position(of(now), 0), None, 9).into_iter().flatten() {
+                    answers[2] += 1;
+                    assert_eq!(change.change, Changed::Put { key: Bytes::from("k"), value: text(now) });
+                }
+            }
+            answers
+        });
+        ready.wait();
+        for now in 0..=LIVES {
+            replica.clear();
+            replica.begin(Generation(of(now)), Time(0));
+            life.store(now, Ordering::Relaxed);
+            put(&replica, 1, &of(now).to_string(), None);
+            replica.set_lease(Some(lease(of(now), 1)));
+            (0..now % 64).for_each(|_| std::hint::spin_loop());
+        }
+        let answers = reader.join().expect("no mixture");
+        assert!(answers.iter().all(|answers| *answers > 0), "{answers:?}: nothing was tried");
+    });
 }
 
 #[cfg(feature = "testing")]

@@ -222,7 +222,7 @@ impl Store {
             }
             Payload::Noop | Payload::Configuration(_) => nothing(),
             Payload::Remove { cache, key, .. } => self.apply_to_key(entry, cache, key, None),
-            Payload::EndSession { .. } => self.apply_to_all(entry, None, None),
+            Payload::Floor { .. } | Payload::EndSession { .. } => self.apply_to_all(entry, None, None),
             Payload::Write { tag, op } => match op {
                 Op::Put { cache, key, .. }
                 | Op::Delete { cache, key }
@@ -468,5 +468,5 @@ fn both(one: Done, other: Done) -> Done {
         (Effect::Unknown, _) | (_, Effect::Unknown) => Effect::Unknown,
         (effect, _) => effect,
     };
-    Done { version: one.version.max(other.version), effect }
+    Done { version: one.version, effect }
 }

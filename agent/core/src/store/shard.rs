@@ -114,6 +114,10 @@ impl Shard {
                 self.remove(cache, key);
                 (Effect::Deleted { existed: true }, Some(removed(key, (*why).into())))
             }
+            Payload::Floor { session, floor } => {
+                self.sessions.raise(*session, *floor);
+                (Effect::Nothing, None)
+            }
             Payload::EndSession { session } => {
                 self.sessions.end(*session);
                 (Effect::Nothing, None)

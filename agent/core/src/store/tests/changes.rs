@@ -70,6 +70,11 @@ fn who_is_too_late_is_told_so() {
         assert_eq!(feed.after(9 - held, None, 99), Err(Gap));
         assert_eq!(feed.end(), 11);
     }
+    // An entry is told of once.
+    let feed = Feed::default();
+    let again = || Some((Arc::from(CACHE), Changed::Cleared));
+    [1, 2, 2, 1].into_iter().for_each(|index| feed.push(index, again()));
+    assert_eq!(feed.after(0, None, 9).map(|c| c.len()), Ok(2));
     // One that does not fit at all is a gap for whoever has not seen it.
     let small = Feed::bounded(100, 99);
     let change = Changed::Put { key: bytes("k"), value: Bytes::from(vec![0; 800]) };
@@ -89,6 +94,8 @@ fn what_a_snapshot_brought_is_a_gap() {
     }
     let covered = log.last - 1; // what the last shard had in it
     copy.begin_at(base);
+    let (_, seen) = copy.look_up(CACHE, b"k0");
+    assert!(seen > base, "what is read there may be of a later entry than is applied everywhere");
     assert_eq!(copy.changes(base, None, 9), Err(Gap));
     assert_eq!(copy.changes(covered - 1, None, 9), Err(Gap), "some shards' part of it is not known");
     assert_eq!((copy.changes(covered, None, 9), copy.feed_end()), (Ok(Vec::new()), covered));

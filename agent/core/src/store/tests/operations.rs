@@ -17,6 +17,29 @@ fn a_value_is_replaced_and_removed() {
 }
 
 #[test]
+fn an_entry_that_is_in_a_shard_already_does_nothing_there() {
+    let mut log = log();
+    log.write(increment("n", 5, None));
+    let before = log.store.digest();
+    log.last -= 1;
+    log.write(increment("n", 5, None));
+    assert_eq!((log.text("n").as_deref(), log.store.digest()), (Some("5"), before));
+}
+
+#[test]
+fn nothing_is_left_of_a_cache_that_is_empty() {
+    let mut log = log();
+    log.put("a", "v");
+    log.write(delete("a"));
+    log.put("b", "v");
+    log.write(clear());
+    assert_eq!(log.write(increment("c", 1, Some(1))), Effect::Number(1));
+    log.write(take("c"));
+    assert_eq!((0..SHARDS).map(|shard| log.store.read(shard).caches().count()).sum::<usize>(), 0);
+    assert!(log.store.caches().is_empty());
+}
+
+#[test]
 fn a_condition_is_judged_where_the_entry_stands() {
     let mut log = log();
     let mut put = |condition| {

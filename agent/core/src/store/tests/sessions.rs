@@ -61,6 +61,8 @@ fn below_the_floor_nothing_is_applied() {
         Effect::Number(3),
         "recorded, out of order"
     );
+    assert_eq!(log.apply(tagged(s, 9, 4, increment("n", 1, None))), Effect::Number(5));
+    assert_eq!(log.apply(tagged(s, 4, 4, increment("n", 1, None))), Effect::Number(3), "still remembered");
 }
 
 #[test]
@@ -82,6 +84,39 @@ fn a_clear_is_counted_once() {
     let done = Done { version: log.last, effect: Effect::Declared };
     assert_eq!(log.store.recorded(None, s, 2), Some(done));
     assert_eq!(log.store.recorded(None, s, 3), None);
+}
+
+#[test]
+fn a_floor_by_itself_holds_for_all_keys() {
+    let mut log = log();
+    let s = session(&mut log);
+    let empty = log.store.dedup_bytes();
+    (1..=40).for_each(|seq| drop(log.apply(tagged(s, seq, 0, increment(&format!("n{seq}"), 1, None)))));
+    assert_eq!(log.apply(Payload::Floor { session: s, floor: 40 }), Effect::Nothing);
+    assert_eq!(log.store.sessions(), [(s, 40)]);
+    for seq in 1..40 {
+        let again = tagged(s, seq, 0, increment(&format!("n{seq}"), 1, None));
+        assert_eq!(log.apply(again), Effect::Unknown);
+    }
+    assert_eq!(log.apply(tagged(s, 40, 0, increment("n40", 1, None))), Effect::Number(1), "still remembered");
+    assert_eq!(log.text("n1").as_deref(), Some("1"));
+    log.apply(Payload::Floor { session: s, floor: 3 });
+    assert_eq!(log.store.sessions(), [(s, 40)], "it never goes back");
+    log.apply(Payload::Floor { session: s, floor: 41 });
+    assert_eq!(log.store.dedup_bytes(), empty);
+}
+
+#[test]
+fn a_clear_that_a_shard_has_given_up_has_an_unknown_outcome() {
+    // Leaders do not append this: they know the highest floor.
+    for key in ["a", "b", "c", "d", "e"] {
+        let mut log = log();
+        let s = session(&mut log);
+        log.apply(tagged(s, 9, 9, put(key, "v", None)));
+        assert_eq!(log.apply(tagged(s, 1, 1, clear())), Effect::Unknown);
+        assert_eq!(log.text(key).as_deref(), Some("v"));
+        assert_eq!(log.store.recorded(None, s, 1), None);
+    }
 }
 
 #[test]

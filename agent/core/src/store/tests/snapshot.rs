@@ -18,6 +18,7 @@ enum Step {
     Tagged(u64, u64, u64),
     /// Remove the value of this key, of the version so many entries ago.
     Remove(usize, u64, Index, Why),
+    Floor(u64, u64),
     EndSession(u64),
     Noop,
 }
@@ -78,6 +79,7 @@ fn histories() -> impl Strategy<Value = History> {
         2 => (0..CACHES.len(), 0..12_u64, 1..30_u64, any::<bool>()).prop_map(|(cache, key, back, ended)| {
             Step::Remove(cache, key, back, if ended { Why::Expired } else { Why::Evicted })
         }),
+        1 => (0..SESSIONS, 0..=SEQS).prop_map(|(session, floor)| Step::Floor(session, floor)),
         1 => (0..SESSIONS).prop_map(Step::EndSession),
         1 => Just(Step::Write(Op::OpenSession)),
         1 => Just(Step::Noop),
@@ -108,6 +110,7 @@ impl History {
                     let (cache, key) = (Arc::from(CACHES[cache]), bytes(&format!("key-{key}")));
                     Payload::Remove { cache, key, version: index.saturating_sub(back), why }
                 }
+                Step::Floor(session, floor) => Payload::Floor { session: session + 1, floor },
                 Step::EndSession(session) => Payload::EndSession { session: session + 1 },
                 Step::Noop => Payload::Noop,
             });
@@ -116,19 +119,22 @@ impl History {
         (1..).zip(times).zip(payloads).map(entry).collect()
     }
 
-    /// Applies it to one store; copies that shard by shard meanwhile into another, and brings it up to the end.
+    /// Applies it to one store; copies that shard by shard meanwhile into another, that one into the next before it has
+    /// caught up, and brings the last one up to the end.
     fn run(&self, testing: Testing) -> (Store, Store) {
-        let (source, copy) = (Store::new(testing), Store::new(testing));
+        let [source, first, copy] = [1, 2, 3].map(|seed| Store::seeded(seed, testing));
         let entries = self.entries();
         let mut next = entries.iter();
         let mut go_on = |n| next.by_ref().take(n).for_each(|entry| drop(source.apply(entry)));
         go_on(self.before);
         let base = source.applied();
         for (shard, between) in (0..SHARDS).zip(&self.between) {
-            copy.install(shard, source.copy(shard));
+            first.install(shard, source.copy(shard));
             go_on(*between);
         }
         go_on(usize::MAX);
+        first.begin_at(base);
+        (0..SHARDS).for_each(|shard| copy.install(shard, first.copy(shard)));
         copy.begin_at(base);
         for entry in entries.iter().filter(|e| e.index > base) {
             copy.apply(entry);
@@ -142,7 +148,7 @@ fn seen(store: &Store) -> String {
     let shards: Vec<_> = (0..SHARDS).map(|shard| store.copy(shard)).collect();
     let totals = (store.applied(), store.entries(), store.bytes(), store.dedup_bytes());
     let oldest: Vec<_> = CACHES.iter().map(|cache| store.oldest(cache, 0, usize::MAX)).collect();
-    let ended = store.ended(LogTime(u64::MAX), usize::MAX);
+    let ended = [3, usize::MAX].map(|limit| store.ended(LogTime(u64::MAX), limit));
     format!("{totals:?} {:?} {:?} {oldest:?} {ended:?} {shards:#?}", store.caches(), store.sessions())
 }
 
@@ -161,7 +167,7 @@ proptest! {
         prop_assert_eq!(seen(&source), seen(&copy));
         prop_assert_eq!(source.digest(), copy.digest());
         // The sums that are kept along are those of what is there.
-        let again = Store::default();
+        let again = Store::seeded(4, Testing::default());
         (0..SHARDS).for_each(|shard| again.install(shard, source.copy(shard)));
         again.begin_at(source.applied());
         prop_assert_eq!(seen(&source), seen(&again));
