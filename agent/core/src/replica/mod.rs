@@ -188,6 +188,17 @@ impl Replica {
     /// # Errors
     /// [`ReadRefusal::Gap`] if the point is of another generation, [`ReadRefusal::Syncing`] while it is not applied here.
     pub fn get_at(&self, cache: &str, key: &[u8], point: ReadPoint) -> Result<Found, ReadRefusal> {
+        self.get_at_while(cache, key, point, || ())
+    }
+
+    /// `meanwhile` happens after the first look at the gate; tests wipe then.
+    fn get_at_while(
+        &self,
+        cache: &str,
+        key: &[u8],
+        point: ReadPoint,
+        meanwhile: impl FnOnce(),
+    ) -> Result<Found, ReadRefusal> {
         let before = self.gate.load();
         if before.generation != Some(point.generation) {
             return Err(ReadRefusal::Gap);
@@ -195,6 +206,7 @@ impl Replica {
         if self.store.applied() < point.index {
             return Err(ReadRefusal::Syncing);
         }
+        meanwhile();
         let (value, index) = self.store.look_up(cache, key);
         if self.gate.load().life != before.life {
             return Err(ReadRefusal::Gap);
@@ -208,10 +220,21 @@ impl Replica {
     /// # Errors
     /// If not all of it is known here, or the position is of another generation.
     pub fn changes(&self, after: Position, cache: Option<&str>, limit: usize) -> Result<Vec<Change>, Gap> {
+        self.changes_while(after, cache, limit, || ())
+    }
+
+    fn changes_while(
+        &self,
+        after: Position,
+        cache: Option<&str>,
+        limit: usize,
+        meanwhile: impl FnOnce(),
+    ) -> Result<Vec<Change>, Gap> {
         let before = self.gate.load();
         if before.generation != Some(after.generation) {
             return Err(Gap);
         }
+        meanwhile();
         let changes = self.store.changes(after.index, cache, limit)?;
         if self.gate.load().life == before.life { Ok(changes) } else { Err(Gap) }
     }
