@@ -10,7 +10,7 @@ use std::time::Duration;
 use rauthy_agent::config::Config;
 use rauthy_agent::dev::certificates;
 use rauthy_agent::runtime::{Handle, Running, start};
-use rauthy_core::{AckLevel, Done, Refusal, Request};
+use rauthy_core::{AckLevel, Condition, Done, Refusal, Request};
 use rauthy_proto::cache::{NodeStatus, Role};
 use tokio::time::Instant;
 
@@ -122,8 +122,10 @@ impl Cluster {
             key: key.to_owned().into(),
             value: value.to_owned().into(),
             ttl: None,
+            condition: Condition::Always,
         };
-        self.handle(node).write(request, AckLevel::Quorum, Instant::now() + Duration::from_secs(10)).await
+        let deadline = Instant::now() + Duration::from_secs(10);
+        Ok(self.handle(node).write(request, AckLevel::Quorum, deadline).await?.done)
     }
 
     /// Waits until a node reads this value.
@@ -133,7 +135,7 @@ impl Cluster {
             let found = self.handle(node).read("test", key.as_bytes());
             if let Ok(found) = &found
                 && let Some((bytes, _)) = &found.value
-                && bytes == value.as_bytes()
+                && **bytes == *value.as_bytes()
             {
                 return;
             }

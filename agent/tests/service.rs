@@ -7,7 +7,7 @@ use std::time::Duration;
 use rauthy_agent::config::Config;
 use rauthy_agent::runtime::{self, Handle, Running};
 use rauthy_agent::serve::{self, ServeError};
-use rauthy_client::{REASON, limits};
+use rauthy_client::{REASON, Seen, VERSION, limits};
 use rauthy_proto::cache as proto;
 use rauthy_proto::cache::cache_client::CacheClient;
 use tokio::sync::oneshot;
@@ -75,9 +75,16 @@ fn put(key: &str, value: Vec<u8>) -> proto::PutRequest {
         cache: "c".into(),
         key: key.to_owned().into(),
         value: value.into(),
-        ttl_ms: 0,
-        ack: 0,
+        ..Default::default()
     }
+}
+
+fn get(key: &str) -> proto::GetRequest {
+    proto::GetRequest { cache: "c".into(), key: key.to_owned().into(), ..Default::default() }
+}
+
+fn delete(key: &str) -> proto::DeleteRequest {
+    proto::DeleteRequest { cache: "c".into(), key: key.to_owned().into(), ack: 0 }
 }
 
 fn refused(status: &Status) -> (Code, &str) {
@@ -88,7 +95,7 @@ fn refused(status: &Status) -> (Code, &str) {
 async fn codes_and_reasons() {
     let agent = start().await;
     let mut client = CacheClient::new(agent.channel()).max_encoding_message_size(8 << 20);
-    let get = proto::GetRequest { cache: "c".into(), key: "k".into() };
+    let get = get("k");
 
     // In its quarantine a node has no leader: nothing is written, and a read is no miss.
     let mut early = Request::new(put("k", b"v".to_vec()));
@@ -132,6 +139,106 @@ async fn codes_and_reasons() {
 }
 
 #[tokio::test]
+async fn conditions_take_increment_clear_and_declare() {
+    let agent = start().await;
+    agent.ready().await;
+    let mut client = CacheClient::new(agent.channel());
+    let absent = proto::PutRequest { if_absent: true, ..put("k", b"first".to_vec()) };
+    let first = client.put(absent.clone()).await.unwrap().into_inner();
+    let status = client.put(absent).await.unwrap_err();
+    assert_eq!(refused(&status), (Code::FailedPrecondition, "VERSION"));
+    assert_eq!(status.metadata().get(VERSION).unwrap().to_str().unwrap(), first.version.to_string());
+    let swap = proto::PutRequest { if_version: Some(first.version), ..put("k", b"second".to_vec()) };
+    let second = client.put(swap.clone()).await.unwrap().into_inner();
+    assert_eq!(refused(&client.put(swap).await.unwrap_err()), (Code::FailedPrecondition, "VERSION"));
+    let gone = proto::PutRequest { if_version: Some(1), ..put("nothing", vec![]) };
+    let status = client.put(gone).await.unwrap_err();
+    assert!(status.metadata().get(VERSION).is_none(), "there is none: {status:?}");
+
+    // Linearizable, in a session, and in another one.
+    for request in [
+        proto::GetRequest { linearizable: true, ..get("k") },
+        proto::GetRequest { session: second.session.clone(), ..get("k") },
+    ] {
+        let found = client.get(request).await.unwrap().into_inner();
+        assert_eq!((found.value.as_deref(), found.version), (Some(&b"second"[..]), second.version));
+        let seen = Seen::parse(&found.session).unwrap();
+        assert!(seen.index >= second.version, "{seen:?}");
+    }
+    let seen = Seen::parse(&second.session).unwrap();
+    let other = Seen { generation: !seen.generation, ..seen }.to_bytes();
+    let status = client.get(proto::GetRequest { session: other, ..get("k") }).await.unwrap_err();
+    assert_eq!(refused(&status), (Code::FailedPrecondition, "GAP"));
+    let status = client.get(proto::GetRequest { session: "k".into(), ..get("k") }).await.unwrap_err();
+    assert_eq!(refused(&status), (Code::InvalidArgument, "FIELD"));
+    let ahead = Seen { index: seen.index + 1000, ..seen }.to_bytes();
+    let mut early = Request::new(proto::GetRequest { session: ahead, ..get("k") });
+    early.set_timeout(Duration::from_millis(300));
+    assert_eq!(refused(&client.get(early).await.unwrap_err()), (Code::Unavailable, "SYNCING"));
+
+    let take = proto::TakeRequest { cache: "c".into(), key: "k".into(), ack: 0 };
+    assert_eq!(client.take(take.clone()).await.unwrap().into_inner().value.as_deref(), Some(&b"second"[..]));
+    assert_eq!(client.take(take.clone()).await.unwrap().into_inner().value, None);
+    let status = client.take(proto::TakeRequest { ack: 2, ..take }).await.unwrap_err();
+    assert_eq!(refused(&status), (Code::InvalidArgument, "LEVEL"));
+
+    let add = |key: &str, by| proto::IncrementRequest {
+        cache: "c".into(),
+        key: key.to_owned().into(),
+        by,
+        ..Default::default()
+    };
+    assert_eq!(client.increment(add("n", 5)).await.unwrap().into_inner().number, 5);
+    assert_eq!(client.increment(add("n", -7)).await.unwrap().into_inner().number, -2);
+    let text = client.get(get("n")).await.unwrap().into_inner().value;
+    assert_eq!(text.as_deref(), Some(&b"-2"[..]));
+    client.put(put("text", b"text".to_vec())).await.unwrap();
+    let status = client.increment(add("text", 1)).await.unwrap_err();
+    assert_eq!(refused(&status), (Code::FailedPrecondition, "NOT_A_NUMBER"));
+
+    let all = [3, 4].map(|ack| proto::PutRequest { ack, ..put("all", vec![1]) });
+    for request in all {
+        client.put(request).await.unwrap();
+    }
+    let clear = proto::ClearRequest { cache: "c".into(), ack: 0 };
+    assert_eq!(client.clear(clear).await.unwrap().into_inner().values, 3, "n, text and all");
+    assert_eq!(client.get(get("n")).await.unwrap().into_inner().value, None);
+}
+
+#[tokio::test]
+async fn a_cache_is_what_it_is_declared_to_be() {
+    let agent = start().await;
+    agent.ready().await;
+    let mut client = CacheClient::new(agent.channel());
+    let direct = proto::PutRequest { ack: 5, ..put("k", b"v".to_vec()) };
+    let status = client.put(direct.clone()).await.unwrap_err();
+    assert_eq!(refused(&status), (Code::InvalidArgument, "LEVEL"), "not declared");
+    let declared =
+        proto::DeclareRequest { cache: "c".into(), entries: Some(1), direct: true, ..Default::default() };
+    client.declare(declared).await.unwrap();
+    let answer = client.put(direct).await.unwrap().into_inner();
+    assert_eq!((answer.version, answer.session.len()), (0, 0));
+    let found = client.get(get("k")).await.unwrap().into_inner();
+    assert_eq!(found.value.as_deref(), Some(&b"v"[..]), "seen at once");
+    let all = proto::PutRequest { ack: 4, ..put("k", b"v".to_vec()) };
+    assert_eq!(refused(&client.put(all).await.unwrap_err()), (Code::InvalidArgument, "LEVEL"));
+    // The first one is in the log after a while; then there is no room for another.
+    let full = async {
+        let mut n = 0;
+        loop {
+            n += 1;
+            match client.put(put(&n.to_string(), vec![])).await {
+                Ok(_) => client.delete(delete(&n.to_string())).await.unwrap(),
+                Err(status) => return status,
+            };
+        }
+    };
+    let status = timeout(PATIENCE, full).await.unwrap();
+    assert_eq!(refused(&status), (Code::ResourceExhausted, "LIMIT"));
+    assert!(status.message().contains("declared"), "{}", status.message());
+}
+
+#[tokio::test]
 async fn health() {
     let agent = start().await;
     let mut client = HealthClient::new(agent.channel());
@@ -157,5 +264,5 @@ async fn it_stops_in_time_although_a_client_holds_on() {
     timeout(Duration::from_secs(5), agent.server).await.expect("it goes on").unwrap().unwrap();
     assert!(!agent.path.exists(), "the socket is left behind, {:?} after the stop", started.elapsed());
     agent.running.shutdown().await;
-    client.get(proto::GetRequest { cache: "c".into(), key: "k".into() }).await.expect_err("nobody serves");
+    client.get(get("k")).await.expect_err("nobody serves");
 }

@@ -19,7 +19,7 @@ use rauthy_operator::reconcile::dereference::Observed;
 use rauthy_operator::reconcile::validate::{Environment, validate};
 use rauthy_proto::admin::{AdminReply, admin_reply};
 use rauthy_proto::cache::{NodeStatus, Role};
-use rauthy_proto::handshake::{EXPORTER_LABEL, EXPORTER_LEN, OPERATOR, Side, Transcript};
+use rauthy_proto::handshake::{EXPORTER_LABEL, EXPORTER_LEN, OPERATOR, Side, Transcript, VERSION};
 use rauthy_proto::mesh::mesh_server::{Mesh, MeshServer};
 use rauthy_proto::mesh::{Challenge, Frame, Identity, Purpose, Refused, Verdict, frame, refused};
 use rustls::pki_types::pem::PemObject;
@@ -115,11 +115,20 @@ impl Mesh for Agent {
             assert_eq!((hello.cluster.as_str(), hello.nonce.len()), ("idm/rauthy", 32));
             let callee = Identity { slot: agent.slot.clone(), boot: vec![7; 16].into() };
             let nonce = vec![9; 32];
-            let transcript =
-                Transcript { hello: &hello, version: 1, callee: &callee, nonce: &nonce, exporter: &exporter };
+            let transcript = Transcript {
+                hello: &hello,
+                version: VERSION,
+                callee: &callee,
+                nonce: &nonce,
+                exporter: &exporter,
+            };
             let proof = transcript.proof(agent.token.as_bytes(), Side::Callee).to_vec().into();
-            let challenge =
-                Challenge { version: 1, from: Some(callee.clone()), nonce: nonce.clone().into(), proof };
+            let challenge = Challenge {
+                version: VERSION,
+                from: Some(callee.clone()),
+                nonce: nonce.clone().into(),
+                proof,
+            };
             send(frame::Frame::Challenge(challenge)).await;
             // The operator goes away when it does not believe the agent.
             let Ok(Some(Frame { frame: Some(frame::Frame::Proof(proof)) })) = inbound.message().await else {

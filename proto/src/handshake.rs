@@ -20,7 +20,7 @@ use subtle::ConstantTimeEq;
 use crate::mesh::{Hello, Identity};
 
 /// Format version that this build speaks.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Length of a nonce, in bytes.
 pub const NONCE_LEN: usize = 32;
 /// Label for the TLS exporter (RFC 5705 §4).

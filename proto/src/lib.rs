@@ -3,6 +3,7 @@
 //! * [`cache`]: what an application uses
 //! * [`mesh`]: what agents say to each other
 //! * [`admin`]: what the operator asks
+//! * [`codec`]: how all of them are read: counted first
 //! * [`handshake`]: the proofs of the mutual token handshake, pure
 
 /// Generated. The modules are nested like the packages, because they name each other by relative paths.
@@ -29,4 +30,5 @@ pub use rauthy::admin::v1 as admin;
 pub use rauthy::cache::v1 as cache;
 pub use rauthy::mesh::v1 as mesh;
 
+pub mod codec;
 pub mod handshake;

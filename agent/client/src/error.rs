@@ -7,6 +7,9 @@ use tonic::{Code, ConnectError, Status};
 /// Metadata key of the machine-readable reason of an error.
 pub const REASON: &str = "rauthy-reason";
 
+/// Metadata key of the version that stands where a condition does not hold.
+pub const VERSION: &str = "rauthy-version";
+
 /// Why a call has no result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -20,9 +23,29 @@ pub enum Error {
     /// The write was sent and no answer came: it may or may not stand.
     #[error("the write may or may not stand; read the key before you decide, or write it again")]
     UnknownOutcome,
-    /// A limit of the node is reached; nothing was written.
+    /// A limit is reached, the message says which; nothing was written.
     #[error("a limit is reached, nothing was written: {0}")]
     Limit(String),
+    /// The ack level is not possible: the cache is not declared for it, or it cannot say what is asked ([`Client::take`],
+    /// [`Client::increment`] and conditions need Quorum or All). Nothing was written.
+    ///
+    /// [`Client::take`]: crate::Client::take
+    /// [`Client::increment`]: crate::Client::increment
+    #[error("the ack level is not possible here, nothing was written: {0}")]
+    Level(String),
+    /// The condition of a write does not hold; nothing was written.
+    #[error("the condition does not hold, nothing was written; the version there is {version:?}")]
+    Version {
+        /// Version of the value that is there; `None`: there is none.
+        version: Option<u64>,
+    },
+    /// What is stored is no decimal number of 64 bits, or the sum would not be; nothing was written.
+    #[error("what is stored there is no number of 64 bits, or the sum would not be; nothing was written")]
+    NotANumber,
+    /// What this session has written or read is gone: the cache lost its quorum and began anew, empty. The session begins
+    /// anew, too: the next read is answered.
+    #[error("what this session has seen is gone, the cache has begun anew")]
+    Gap,
     /// The request itself is wrong; the same request will never succeed.
     #[error("the request is not valid: {0}")]
     Invalid(String),
@@ -60,6 +83,13 @@ pub(crate) fn judge(target: &str, call: Call, status: &Status) -> Error {
         Some("SYNCING") => return Error::Syncing,
         Some("UNKNOWN_OUTCOME") => return Error::UnknownOutcome,
         Some("LIMIT") => return Error::Limit(status.message().to_owned()),
+        Some("LEVEL") => return Error::Level(status.message().to_owned()),
+        Some("VERSION") => {
+            let version = status.metadata().get(VERSION).and_then(|v| v.to_str().ok()?.parse().ok());
+            return Error::Version { version };
+        }
+        Some("NOT_A_NUMBER") => return Error::NotANumber,
+        Some("GAP") => return Error::Gap,
         Some("FIELD") => return Error::Invalid(status.message().to_owned()),
         _ => {}
     }
@@ -124,12 +154,19 @@ mod tests {
 
     #[test]
     fn the_reason_decides_before_the_code() {
+        let mut version = with_reason(Code::FailedPrecondition, "VERSION");
+        version.metadata_mut().insert(VERSION, tonic::metadata::MetadataValue::from_static("17"));
         let cases = [
             (with_reason(Code::Unavailable, "NO_QUORUM"), Error::NoQuorum),
             (with_reason(Code::Unavailable, "SYNCING"), Error::Syncing),
             (with_reason(Code::DeadlineExceeded, "UNKNOWN_OUTCOME"), Error::UnknownOutcome),
             (with_reason(Code::ResourceExhausted, "LIMIT"), Error::Limit("words".into())),
             (with_reason(Code::InvalidArgument, "FIELD"), Error::Invalid("words".into())),
+            (with_reason(Code::InvalidArgument, "LEVEL"), Error::Level("words".into())),
+            (with_reason(Code::FailedPrecondition, "NOT_A_NUMBER"), Error::NotANumber),
+            (with_reason(Code::FailedPrecondition, "GAP"), Error::Gap),
+            (with_reason(Code::FailedPrecondition, "VERSION"), Error::Version { version: None }),
+            (version, Error::Version { version: Some(17) }),
         ];
         for (status, wanted) in cases {
             assert_eq!(judge("unix:///s", Call::Write, &status), wanted);

@@ -14,11 +14,16 @@
 //!
 //! A [`Client`] is cheap to clone, connects when it is first used, and connects again by itself. It never retries a
 //! request: [`Error`] says whether one may have been carried out.
+//!
+//! * `calls`: what can be asked · [`Error`]: what can go wrong · [`limits`]: how large things may be
+//! * [`Client::session`]: reads that never go back behind what was written or read before
 
 #![forbid(unsafe_code)]
 
+mod calls;
 mod error;
 pub mod limits;
+mod session;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -26,12 +31,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use rauthy_proto::cache as proto;
 use rauthy_proto::cache::cache_client::CacheClient;
+use tonic::Request;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status};
 
-use error::{Call, judge};
-pub use error::{Error, REASON};
-pub use rauthy_proto::cache::{MemberStatus, NodeStatus, Refusal, Role};
+pub use error::{Error, REASON, VERSION};
+pub use rauthy_proto::cache::{ConfigurationStatus, MemberStatus, NodeStatus, Refusal, Role};
+pub use session::Seen;
+use session::Session;
 
 /// Environment variable that names the socket of the agent.
 pub const SOCKET_VARIABLE: &str = "RAUTHY_CACHE_SOCKET";
@@ -49,6 +55,14 @@ pub enum AckLevel {
     Quorum,
     /// Appended at the leader: lost if the leader dies before it has replicated.
     Leader,
+    /// The leader and one more member hold it. With three members as Quorum; with five or more it may be lost with the
+    /// leader.
+    Once,
+    /// As Quorum, and no member serves what was there before any more.
+    All,
+    /// Queued on the agent: lost if anything fails. Only [`Client::put`] and [`Client::delete`], only in caches that are
+    /// declared for it.
+    Direct,
 }
 
 impl From<AckLevel> for proto::AckLevel {
@@ -56,8 +70,35 @@ impl From<AckLevel> for proto::AckLevel {
         match level {
             AckLevel::Quorum => Self::Quorum,
             AckLevel::Leader => Self::Leader,
+            AckLevel::Once => Self::Once,
+            AckLevel::All => Self::All,
+            AckLevel::Direct => Self::Direct,
         }
     }
+}
+
+/// When a value is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// If the key is not there.
+    Absent,
+    /// If the key's value is of this version.
+    Version(u64),
+}
+
+/// What a cache may hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Values, at most; `None`: no limit of its own.
+    pub entries: Option<u64>,
+    /// Bytes of keys and values with a fixed part for each, at most; `None`: no limit of its own.
+    pub bytes: Option<u64>,
+    /// How long a value lives that is written without a time; `None`: it stays.
+    pub ttl: Option<Duration>,
+    /// The values that were written longest ago make room for a write; else it is refused.
+    pub evict: bool,
+    /// [`AckLevel::Direct`] is possible, and [`AckLevel::All`] is not.
+    pub direct: bool,
 }
 
 /// How a value is written.
@@ -87,6 +128,7 @@ pub struct Client {
     endpoint: Endpoint,
     channel: Arc<OnceLock<Channel>>,
     deadline: Duration,
+    session: Option<Arc<Session>>,
 }
 
 impl Client {
@@ -112,7 +154,13 @@ impl Client {
         let endpoint = Endpoint::from_shared(target.to_owned())
             .map_err(|e| wrong(&e.to_string()))?
             .connect_timeout(CONNECT_TIMEOUT);
-        Ok(Self { target: Arc::from(target), endpoint, channel: Arc::default(), deadline: limits::DEADLINE })
+        Ok(Self {
+            target: Arc::from(target),
+            endpoint,
+            channel: Arc::default(),
+            deadline: limits::DEADLINE,
+            session: None,
+        })
     }
 
     /// A client of the agent that `RAUTHY_CACHE_SOCKET` names, else of the one at `unix:///run/rauthy/cache.sock`.
@@ -142,75 +190,12 @@ impl Client {
         &self.target
     }
 
-    /// Reads a key from the agent's own replica. `None` is a truthful miss: a read that cannot be answered
-    /// truthfully is an error.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub async fn get(&self, cache: &str, key: impl Into<Bytes>) -> Result<Option<Value>, Error> {
-        let key = key.into();
-        invalid(limits::check_cache(cache).or_else(|| limits::check_key(&key)))?;
-        let request = self.request(proto::GetRequest { cache: cache.to_owned(), key }, None);
-        let answer = self.connect().get(request).await.map_err(|s| self.judge(Call::Read, &s))?.into_inner();
-        Ok(answer.value.map(|value| Value { value, version: answer.version }))
-    }
-
-    /// Stores a value and returns its version.
-    ///
-    /// # Errors
-    /// See [`Error`]; with [`Error::UnknownOutcome`] the value may or may not be stored.
-    pub async fn put(
-        &self,
-        cache: &str,
-        key: impl Into<Bytes>,
-        value: impl Into<Bytes>,
-        options: PutOptions,
-    ) -> Result<u64, Error> {
-        let (key, value) = (key.into(), value.into());
-        invalid(
-            limits::check_cache(cache)
-                .or_else(|| limits::check_key(&key))
-                .or_else(|| limits::check_value(&value))
-                .or_else(|| options.ttl.and_then(limits::check_ttl)),
-        )?;
-        let request = proto::PutRequest {
-            cache: cache.to_owned(),
-            key,
-            value,
-            ttl_ms: options.ttl.map_or(0, millis),
-            ack: proto::AckLevel::from(options.ack).into(),
-        };
-        let request = self.request(request, options.deadline);
-        let answer = self.connect().put(request).await.map_err(|s| self.judge(Call::Write, &s))?;
-        Ok(answer.into_inner().version)
-    }
-
-    /// Removes a key. The answer is whether it was there, which only level Quorum knows: at level Leader it is
-    /// always `false`.
-    ///
-    /// # Errors
-    /// See [`Error`]; with [`Error::UnknownOutcome`] the key may or may not be gone.
-    pub async fn delete(&self, cache: &str, key: impl Into<Bytes>, ack: AckLevel) -> Result<bool, Error> {
-        let key = key.into();
-        invalid(limits::check_cache(cache).or_else(|| limits::check_key(&key)))?;
-        let request =
-            proto::DeleteRequest { cache: cache.to_owned(), key, ack: proto::AckLevel::from(ack).into() };
-        let request = self.request(request, None);
-        let answer = self.connect().delete(request).await.map_err(|s| self.judge(Call::Write, &s))?;
-        Ok(answer.into_inner().existed)
-    }
-
-    /// How the agent sees its cluster.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub async fn status(&self) -> Result<NodeStatus, Error> {
-        let request = self.request(proto::StatusRequest {}, None);
-        let answer = self.connect().status(request).await.map_err(|s| self.judge(Call::Read, &s))?;
-        answer.into_inner().node.ok_or_else(|| Error::Other {
-            code: "OK".into(),
-            message: "a status without content; are client and agent of the same version?".into(),
-        })
+    /// The same client with a new session, which all its clones share: what it reads is never older than what it has
+    /// written or read before, through whichever agent. A read waits for that if need be.
+    #[must_use]
+    pub fn session(mut self) -> Self {
+        self.session = Some(Arc::default());
+        self
     }
 
     /// The channel is made at the first call, because it spawns a task and needs a runtime for that.
@@ -227,17 +212,4 @@ impl Client {
         request.set_timeout(deadline.unwrap_or(self.deadline));
         request
     }
-
-    fn judge(&self, call: Call, status: &Status) -> Error {
-        judge(&self.target, call, status)
-    }
-}
-
-fn invalid(problem: Option<String>) -> Result<(), Error> {
-    problem.map_or(Ok(()), |p| Err(Error::Invalid(p)))
-}
-
-/// Whole milliseconds, rounded up; checked before to be in range.
-fn millis(ttl: Duration) -> u64 {
-    u64::try_from(ttl.as_micros().div_ceil(1000)).unwrap_or(u64::MAX)
 }

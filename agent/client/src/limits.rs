@@ -11,6 +11,8 @@ pub const KEY: usize = 64 << 10;
 pub const VALUE: usize = 1 << 20;
 /// Longest time to live: a hundred years. Log time counts microseconds, and this stays far from its end.
 pub const TTL: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+/// Greatest number of values or bytes that a cache can be limited to.
+pub const COUNT: u64 = 1 << 60;
 /// Longest message. Above the sum of the others, so that what is a little too long is refused with its name.
 pub const MESSAGE: usize = 2 << 20;
 /// How long a call may take when the caller does not say.

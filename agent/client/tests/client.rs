@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rauthy_client::{AckLevel, Client, Error, PutOptions, REASON, Value, limits};
+use rauthy_client::{
+    AckLevel, Client, Condition, Error, Limits, PutOptions, REASON, Seen, VERSION, Value, limits,
+};
 use rauthy_proto::cache as proto;
 use rauthy_proto::cache::cache_server::{Cache, CacheServer};
 use tokio::net::UnixListener;
@@ -19,13 +21,19 @@ struct Fake {
     last_put: Arc<Mutex<Option<(proto::PutRequest, String)>>>,
 }
 
+fn refused(mut status: Status, reason: &'static str) -> Status {
+    status.metadata_mut().insert(REASON, tonic::metadata::MetadataValue::from_static(reason));
+    status
+}
+
+/// Where something was seen.
+fn seen(generation: u128, index: u64) -> bytes::Bytes {
+    Seen { generation, index }.to_bytes()
+}
+
 async fn by_key(key: &[u8]) -> Result<(), Status> {
     match key {
-        b"no-quorum" => {
-            let mut status = Status::unavailable("no quorum");
-            status.metadata_mut().insert(REASON, tonic::metadata::MetadataValue::from_static("NO_QUORUM"));
-            Err(status)
-        }
+        b"no-quorum" => Err(refused(Status::unavailable("no quorum"), "NO_QUORUM")),
         b"silent" => std::future::pending().await,
         _ => Ok(()),
     }
@@ -37,7 +45,12 @@ impl Cache for Fake {
         let r = r.into_inner();
         by_key(&r.key).await?;
         let value = (&r.key[..] != b"miss").then(|| r.key.clone());
-        Ok(Response::new(proto::GetResponse { version: if value.is_some() { 7 } else { 0 }, value }))
+        let gap = Seen::parse(&r.session).is_some_and(|seen| seen.generation == 1);
+        if gap {
+            return Err(refused(Status::failed_precondition("gap"), "GAP"));
+        }
+        let session = if r.linearizable { seen(2, 9) } else { r.session };
+        Ok(Response::new(proto::GetResponse { version: if value.is_some() { 7 } else { 0 }, value, session }))
     }
 
     async fn put(&self, r: Request<proto::PutRequest>) -> Result<Response<proto::PutResponse>, Status> {
@@ -45,7 +58,12 @@ impl Cache for Fake {
         let r = r.into_inner();
         *self.last_put.lock().unwrap() = Some((r.clone(), timeout.unwrap_or_default()));
         by_key(&r.key).await?;
-        Ok(Response::new(proto::PutResponse { version: 9 }))
+        if r.if_absent || r.if_version == Some(3) {
+            let mut status = refused(Status::failed_precondition("it is there"), "VERSION");
+            status.metadata_mut().insert(VERSION, tonic::metadata::MetadataValue::from(7_u64));
+            return Err(status);
+        }
+        Ok(Response::new(proto::PutResponse { version: 9, session: seen(1, 9) }))
     }
 
     async fn delete(
@@ -53,7 +71,40 @@ impl Cache for Fake {
         r: Request<proto::DeleteRequest>,
     ) -> Result<Response<proto::DeleteResponse>, Status> {
         by_key(&r.into_inner().key).await?;
-        Ok(Response::new(proto::DeleteResponse { existed: true }))
+        Ok(Response::new(proto::DeleteResponse { existed: true, session: seen(1, 10) }))
+    }
+
+    async fn take(&self, r: Request<proto::TakeRequest>) -> Result<Response<proto::TakeResponse>, Status> {
+        let r = r.into_inner();
+        by_key(&r.key).await?;
+        let value = (&r.key[..] != b"miss").then(|| r.key.clone());
+        Ok(Response::new(proto::TakeResponse { value, session: seen(1, 11) }))
+    }
+
+    async fn increment(
+        &self,
+        r: Request<proto::IncrementRequest>,
+    ) -> Result<Response<proto::IncrementResponse>, Status> {
+        let r = r.into_inner();
+        by_key(&r.key).await?;
+        if &r.key[..] == b"text" {
+            return Err(refused(Status::failed_precondition("text"), "NOT_A_NUMBER"));
+        }
+        Ok(Response::new(proto::IncrementResponse { number: 40 + r.by, version: 12, session: seen(1, 12) }))
+    }
+
+    async fn clear(&self, r: Request<proto::ClearRequest>) -> Result<Response<proto::ClearResponse>, Status> {
+        assert_eq!(r.into_inner().ack(), proto::AckLevel::All);
+        Ok(Response::new(proto::ClearResponse { values: 3, session: seen(1, 13) }))
+    }
+
+    async fn declare(
+        &self,
+        r: Request<proto::DeclareRequest>,
+    ) -> Result<Response<proto::DeclareResponse>, Status> {
+        let r = r.into_inner();
+        assert_eq!((r.entries, r.bytes, r.ttl_ms, r.evict, r.direct), (Some(5), None, 1000, true, false));
+        Ok(Response::new(proto::DeclareResponse { session: seen(1, 14) }))
     }
 
     async fn status(
@@ -79,6 +130,45 @@ fn setup() -> (tempfile::TempDir, PathBuf, Client) {
     let path = dir.path().join("cache.sock");
     let client = Client::new(&format!("unix://{}", path.display())).unwrap();
     (dir, path, client)
+}
+
+#[tokio::test]
+async fn what_a_write_needs_and_did() {
+    let (_dir, path, client) = setup();
+    let fake = Fake::default();
+    let _server = serve(&path, fake.clone());
+    for (condition, wanted) in [(Condition::Absent, (true, None)), (Condition::Version(3), (false, Some(3)))]
+    {
+        let error = client.put_if("c", "k", "v", condition, PutOptions::default()).await.unwrap_err();
+        assert_eq!(error, Error::Version { version: Some(7) });
+        let (sent, _) = fake.last_put.lock().unwrap().clone().unwrap();
+        assert_eq!((sent.if_absent, sent.if_version), wanted);
+    }
+    let put = client.put_if("c", "k", "v", Condition::Version(4), PutOptions::default()).await;
+    assert_eq!(put, Ok(9));
+    assert_eq!(client.take("c", "k", AckLevel::Quorum).await, Ok(Some("k".into())));
+    assert_eq!(client.take("c", "miss", AckLevel::Quorum).await, Ok(None));
+    assert_eq!(client.increment("c", "k", -3, PutOptions::default()).await, Ok(37));
+    assert_eq!(client.increment("c", "text", 1, PutOptions::default()).await, Err(Error::NotANumber));
+    assert_eq!(client.clear("c", AckLevel::All).await, Ok(3));
+    let limits =
+        Limits { entries: Some(5), ttl: Some(Duration::from_secs(1)), evict: true, ..Limits::default() };
+    client.declare("c", limits).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_session_sends_what_it_has_seen_and_begins_anew_after_a_gap() {
+    let (_dir, path, client) = setup();
+    let _server = serve(&path, Fake::default());
+    client.put("c", "k", "v", PutOptions::default()).await.unwrap();
+    client.get("c", "k").await.unwrap().expect("without a session nothing is a gap");
+    let client = client.session();
+    let other = client.clone();
+    other.put("c", "k", "v", PutOptions::default()).await.unwrap();
+    assert_eq!(client.get("c", "k").await, Err(Error::Gap), "the clone's write was seen, too");
+    client.get("c", "k").await.unwrap().expect("said once");
+    assert!(client.get_linearizable("c", "k").await.unwrap().is_some());
+    client.get("c", "k").await.unwrap().expect("generation 2 is there");
 }
 
 #[tokio::test]

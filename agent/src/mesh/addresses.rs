@@ -28,11 +28,18 @@ impl Hints {
     pub(super) fn learn(&self, me: &Me, told: &Addresses) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for Address { slot, ip } in &told.peers {
-            let peer = me.slots.iter().find(|s| s.as_str() == slot && **s != me.slot);
-            if let (Some(peer), Ok(ip)) = (peer, ip.parse()) {
-                known.insert(peer.clone(), (ip, Instant::now()));
+            if me.knows(slot)
+                && slot != me.slot.as_str()
+                && let Ok(ip) = ip.parse()
+            {
+                known.insert(Slot::new(slot), (ip, Instant::now()));
             }
         }
+    }
+
+    /// Nothing is known of this one any more.
+    pub(super) fn forget(&self, peer: &Slot) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(peer);
     }
 
     /// Where the peer was seen lately.

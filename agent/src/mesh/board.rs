@@ -106,6 +106,11 @@ impl Board {
         say
     }
 
+    /// This is a peer no more.
+    pub fn forget(&self, peer: &Slot) {
+        self.lock().links.remove(peer);
+    }
+
     /// What is known of the link to a peer.
     #[must_use]
     pub fn link(&self, peer: &Slot) -> LinkState {

@@ -15,6 +15,7 @@ use rauthy_proto::mesh::mesh_client::MeshClient;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsConnector;
+use tokio_util::sync::CancellationToken;
 use tonic::transport::Endpoint;
 use tower::ServiceExt;
 
@@ -65,9 +66,8 @@ impl DialError {
     }
 }
 
-/// Dials this peer for this purpose whenever there is no link, until the mesh stops.
-pub(super) async fn keep(mesh: Arc<Inner>, peer: Slot, purpose: Purpose) {
-    let stop = mesh.stop.clone();
+/// Dials this peer for this purpose whenever there is no link, until it is a peer no more or the mesh stops.
+pub(super) async fn keep(mesh: Arc<Inner>, peer: Slot, purpose: Purpose, stop: CancellationToken) {
     stop.run_until_cancelled(async move {
         let (lower, upper) = mesh.reconnect;
         // The smaller slot goes first, so that both seldom dial at the same moment.

@@ -220,7 +220,7 @@ where
     run(tx, async {
         let Kind::Hello(hello) = receive(rx).await? else { return Err(out_of_order()) };
         let caller = identity(hello.from.clone())?;
-        if caller.slot == OPERATOR || me.slots.iter().any(|slot| slot.as_str() == caller.slot) {
+        if caller.slot == OPERATOR || me.knows(&caller.slot) {
             claimed.clone_from(&caller.slot);
         }
         let purpose = judge(me, &hello, &caller)?;
@@ -269,7 +269,7 @@ fn judge(me: &Me, hello: &Hello, caller: &Identity) -> Result<Purpose, Handshake
             refuse(Reason::DuplicateSlot, format!("{} is this very process's slot", me.slot))
         }
         _ if caller.slot == me.slot.as_str() => refuse(Reason::WrongSlot, "it dialled itself".into()),
-        _ if me.slots.iter().any(|slot| slot.as_str() == caller.slot) => Ok(purpose),
+        _ if me.knows(&caller.slot) => Ok(purpose),
         _ => refuse(Reason::UnknownSlot, "it is not in the host list of this member".into()),
     }
 }

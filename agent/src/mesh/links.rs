@@ -178,6 +178,17 @@ impl Links {
         was
     }
 
+    /// Ends all streams of a slot that is no peer any more.
+    pub fn end(&self, slot: &Slot) {
+        self.write().retain(|(s, _), link| {
+            if s == slot {
+                link.end.cancel();
+            }
+            s != slot
+        });
+        self.changed.send_modify(|n| *n += 1);
+    }
+
     /// Puts a frame of about `size` bytes into the queue of a link; never waits.
     ///
     /// # Errors

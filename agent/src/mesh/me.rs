@@ -1,5 +1,6 @@
 //! Who this agent is towards its peers.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
@@ -18,7 +19,7 @@ pub struct Me {
     /// 16 random bytes, fixed for the life of this process.
     pub boot: Bytes,
     /// Every slot that may join, this one included.
-    pub slots: Vec<Slot>,
+    slots: RwLock<Arc<BTreeSet<Slot>>>,
     tokens: RwLock<Arc<Tokens>>,
 }
 
@@ -27,6 +28,7 @@ impl Me {
     #[must_use]
     pub fn new(cluster: String, slot: Slot, boot: [u8; 16], slots: Vec<Slot>, tokens: Tokens) -> Self {
         let boot = Bytes::copy_from_slice(&boot);
+        let slots = RwLock::new(Arc::new(slots.into_iter().collect()));
         Self { cluster, slot, boot, slots, tokens: RwLock::new(Arc::new(tokens)) }
     }
 
@@ -34,6 +36,22 @@ impl Me {
     #[must_use]
     pub fn identity(&self) -> Identity {
         Identity { slot: self.slot.to_string(), boot: self.boot.clone() }
+    }
+
+    /// Every slot that may join now.
+    #[must_use]
+    pub fn slots(&self) -> Arc<BTreeSet<Slot>> {
+        self.slots.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether this is one of them.
+    #[must_use]
+    pub fn knows(&self, slot: &str) -> bool {
+        self.slots().iter().any(|known| known.as_str() == slot)
+    }
+
+    pub(super) fn set_slots(&self, slots: BTreeSet<Slot>) {
+        *self.slots.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(slots);
     }
 
     /// The tokens that are valid now.

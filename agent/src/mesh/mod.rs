@@ -8,11 +8,12 @@
 //! ```
 //!
 //! * [`handshake`]: who is at the other end · [`links`]: which stream is the link · [`wire`]: messages as bytes
+//! * [`peers`]: who is dialled and let in, while that changes
 //! * [`limit`], [`connection`]: what a stranger may cost · [`queue`]: what a slow peer may cost · [`board`]: what is
 //!   reported · [`addresses`]: where peers are when DNS does not know
 
 mod addresses;
-mod admin;
+pub mod admin;
 mod board;
 mod connection;
 mod dial;
@@ -21,18 +22,20 @@ mod limit;
 mod links;
 pub mod listen;
 mod me;
+mod peers;
 mod places;
 mod pump;
 mod queue;
 mod serve;
 pub mod wire;
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use prost::Message as _;
 use rauthy_core::message::Class;
-use rauthy_core::{Message, Slot};
+use rauthy_core::{Message, SizeChange, SizeProgress, SizeRefusal, Slot};
 use rauthy_proto::cache::NodeStatus;
 use rauthy_proto::mesh::frame::Frame as Kind;
 use rauthy_proto::mesh::{Batch, Frame, Purpose};
@@ -50,8 +53,10 @@ pub use me::Me;
 
 /// Largest message that is taken from a proven peer: an append of a full window, and then some.
 const LARGEST: usize = 16 << 20;
-/// A frame is closed when it holds this much.
+/// A frame is closed when it holds this much, or so many messages: a reader counts the parts, see
+/// [`rauthy_proto::codec`].
 const FRAME: usize = 1 << 20;
+const MESSAGES: usize = 1024;
 /// Handshakes of accepted streams at a time.
 const STRANGERS: usize = 64;
 /// Of these, from one address. A peer opens three streams.
@@ -74,8 +79,14 @@ pub enum Incoming {
     LinkLost(Slot),
 }
 
-/// How the operator's question for a status reaches the runtime.
-pub type StatusRequest = oneshot::Sender<NodeStatus>;
+/// What the operator asks, on its way to the runtime.
+#[derive(Debug)]
+pub enum Asked {
+    /// How this node sees the cluster.
+    Status(oneshot::Sender<NodeStatus>),
+    /// To change the size.
+    SetSize(SizeChange, oneshot::Sender<Result<SizeProgress, SizeRefusal>>),
+}
 
 /// What the mesh works with.
 pub struct Parts {
@@ -92,7 +103,7 @@ pub struct Parts {
     /// Where messages go.
     pub incoming: mpsc::Sender<Incoming>,
     /// Where the operator's questions go.
-    pub status: mpsc::Sender<StatusRequest>,
+    pub asked: mpsc::Sender<Asked>,
 }
 
 pub(crate) struct Inner {
@@ -102,7 +113,9 @@ pub(crate) struct Inner {
     board: Arc<Board>,
     metrics: Arc<Metrics>,
     incoming: mpsc::Sender<Incoming>,
-    status: mpsc::Sender<StatusRequest>,
+    asked: mpsc::Sender<Asked>,
+    /// Who is dialled, and what ends that.
+    dialled: Mutex<BTreeMap<Slot, CancellationToken>>,
     links: links::Links,
     hints: addresses::Hints,
     strangers: Arc<Semaphore>,
@@ -120,7 +133,7 @@ impl Mesh {
     /// Serves on the listeners and dials every other slot, until [`Self::stop`].
     #[must_use]
     pub fn start(parts: Parts, listeners: Vec<TcpListener>) -> Self {
-        let Parts { me, tls, reconnect, board, metrics, incoming, status } = parts;
+        let Parts { me, tls, reconnect, board, metrics, incoming, asked } = parts;
         let inner = Arc::new(Inner {
             links: links::Links::new(me.slot.clone()),
             me,
@@ -129,7 +142,8 @@ impl Mesh {
             board,
             metrics,
             incoming,
-            status,
+            asked,
+            dialled: Mutex::default(),
             hints: addresses::Hints::default(),
             strangers: Arc::new(Semaphore::new(STRANGERS)),
             strangers_each: places::Places::new(STRANGERS_EACH),
@@ -153,13 +167,16 @@ impl Mesh {
             }
         });
         tokio::spawn(addresses::tell(inner.clone()));
-        for peer in inner.me.slots.iter().filter(|slot| **slot != inner.me.slot) {
-            inner.metrics.link(peer.as_str(), false);
-            for purpose in [Purpose::Control, Purpose::Forward, Purpose::Bulk] {
-                tokio::spawn(dial::keep(inner.clone(), peer.clone(), purpose));
-            }
-        }
+        peers::change(&inner, &inner.me.slots());
         Self(inner)
+    }
+
+    /// From now on these slots are dialled and let in, and no others. Streams of those that stay are not touched.
+    pub fn set_peers(&self, slots: &BTreeSet<Slot>) {
+        if *self.0.me.slots() != *slots {
+            self.0.me.set_slots(slots.clone());
+            peers::change(&self.0, slots);
+        }
     }
 
     /// Puts messages for one peer into the queue of the link of their class; never waits. What does not fit, or
@@ -184,7 +201,7 @@ impl Mesh {
             let message = wire::encode(message);
             size += message.encoded_len();
             batch.push(message);
-            if size >= FRAME {
+            if size >= FRAME || batch.len() >= MESSAGES {
                 flush(&mut batch, std::mem::take(&mut size));
             }
         }

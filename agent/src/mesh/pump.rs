@@ -32,6 +32,11 @@ pub(super) async fn run<S>(
     else {
         return;
     };
+    if !mesh.me.knows(slot.as_str()) {
+        // It was forgotten while it came.
+        mesh.links.leave(&slot, purpose, id);
+        return;
+    }
     if replaced_process {
         tracing::info!(peer = %slot, "a new process took the place of the one before");
         let _ = mesh.incoming.send(Incoming::LinkLost(slot.clone())).await;

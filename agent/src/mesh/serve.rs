@@ -92,6 +92,11 @@ async fn authenticate(
 impl Inner {
     /// Whether a proven peer may have a stream.
     pub(super) fn accept(&self, peer: &Peer) -> Result<(), HandshakeError> {
+        if peer.purpose != Purpose::Admin && !self.me.knows(peer.slot.as_str()) {
+            // It left the host list during the handshake.
+            let message = "it is not in the host list of this member any more".into();
+            return Err(HandshakeError::Refused { reason: Reason::UnknownSlot, message });
+        }
         if peer.purpose != Purpose::Admin && self.links.duplicate(&peer.slot, &peer.boot) {
             let message = format!("another live process is {} already: stop one of them", peer.slot);
             return Err(HandshakeError::Refused { reason: Reason::DuplicateSlot, message });

@@ -22,11 +22,14 @@ pub(super) fn report(event: &Event, metrics: &Metrics) {
         Event::SteppedDown { term, reason } => tracing::warn!(term, reason, "leads no more"),
         Event::Configured { index, configuration } => {
             let members: Vec<String> = configuration.seated().iter().map(ToString::to_string).collect();
-            tracing::info!(index, members = members.join(" "), "the seats are agreed on");
+            let epoch = configuration.epoch;
+            tracing::info!(index, epoch, members = members.join(" "), "the seats are agreed on");
         }
         Event::SnapshotStarted { to } => tracing::info!(%to, "copies the cache to a member"),
         Event::SnapshotInstalled { index } => tracing::info!(index, "has a copy of the cache"),
         Event::Wiped { reason } => tracing::error!(reason, "the cache of this member is wiped"),
+        Event::HostsChanged { epoch } => tracing::info!(epoch, "the host list has changed"),
+        Event::Resizing { epoch } => tracing::info!(epoch, "the size of the cluster changes"),
         Event::HandedOver => tracing::info!("leads no more, or never did: leadership is handed over"),
     }
 }

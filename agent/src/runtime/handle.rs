@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rauthy_core::replica::{Found, ReadRefusal};
-use rauthy_core::{AckLevel, Done, Refusal, Replica, Request, Status};
+use rauthy_core::replica::Position;
+use rauthy_core::{
+    AckLevel, Done, Found, HostList, Limit, ReadPoint, ReadRefusal, Refusal, Replica, Request, SizeChange,
+    SizeProgress, SizeRefusal, Span, Status, Time,
+};
 use rauthy_proto::cache::NodeStatus;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::clock;
@@ -17,17 +20,48 @@ use super::status::View;
 /// How long [`Handle::hand_over`] waits at most.
 const HAND_OVER: Duration = Duration::from_secs(5);
 
-/// A write on its way to the core.
-pub(super) struct Proposal {
-    pub request: Request,
-    pub level: AckLevel,
-    pub reply: oneshot::Sender<Result<Done, Refusal>>,
+/// The consensus task answers what it cannot do within this time, if it is not stuck.
+const LAST_ANSWER: Duration = Duration::from_millis(200);
+
+/// What a client asks of the core; answered once, at the deadline at the latest.
+pub(super) enum Call {
+    Write {
+        request: Request,
+        level: AckLevel,
+        deadline: Time,
+        reply: oneshot::Sender<Result<Written, Refusal>>,
+    },
+    Read {
+        deadline: Time,
+        reply: oneshot::Sender<Option<ReadPoint>>,
+    },
+}
+
+impl Call {
+    /// Its client has given up.
+    pub fn is_abandoned(&self) -> bool {
+        match self {
+            Self::Write { reply, .. } => reply.is_closed(),
+            Self::Read { reply, .. } => reply.is_closed(),
+        }
+    }
 }
 
 /// What else is asked of the consensus task.
 pub(super) enum Command {
     Status(oneshot::Sender<Status>),
     HandOver(oneshot::Sender<()>),
+    Hosts(HostList),
+    SetSize(SizeChange, oneshot::Sender<Result<SizeProgress, SizeRefusal>>),
+}
+
+/// What became of a write.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Written {
+    /// As the core says it.
+    pub done: Done,
+    /// A read at this position sees it; `None` at level Direct.
+    pub position: Option<Position>,
 }
 
 /// To the consensus task; cheap to clone.
@@ -35,59 +69,102 @@ pub(super) enum Command {
 pub struct Handle(Arc<Shared>);
 
 struct Shared {
-    proposals: mpsc::Sender<Proposal>,
+    calls: mpsc::Sender<Call>,
     commands: mpsc::Sender<Command>,
     replica: Arc<Replica>,
+    /// Something was applied.
+    applied: Arc<Notify>,
     metrics: Arc<Metrics>,
     view: View,
-    /// How long a write without a leader is tried again.
+    /// How long a call without a leader is tried again.
     patience: Duration,
     stopping: AtomicBool,
 }
 
+/// What a handle is made of.
+pub(super) struct Ends {
+    pub calls: mpsc::Sender<Call>,
+    pub commands: mpsc::Sender<Command>,
+    pub replica: Arc<Replica>,
+    pub applied: Arc<Notify>,
+    pub metrics: Arc<Metrics>,
+    pub view: View,
+    pub patience: Duration,
+}
+
+/// Asks again while there is no leader, in growing steps.
+struct Patience {
+    give_up: Instant,
+    pause: Duration,
+}
+
+impl Patience {
+    /// Waits a little; false: long enough.
+    async fn pause(&mut self) -> bool {
+        if Instant::now() + self.pause >= self.give_up {
+            return false;
+        }
+        sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(Duration::from_millis(20));
+        true
+    }
+}
+
+/// The same moment on the core's clock.
+fn on_core_clock(deadline: Instant) -> Time {
+    let left = deadline.saturating_duration_since(Instant::now());
+    clock::now() + Span(u64::try_from(left.as_micros()).unwrap_or(u64::MAX))
+}
+
 impl Handle {
-    pub(super) fn new(
-        proposals: mpsc::Sender<Proposal>,
-        commands: mpsc::Sender<Command>,
-        replica: Arc<Replica>,
-        metrics: Arc<Metrics>,
-        view: View,
-        patience: Duration,
-    ) -> Self {
+    pub(super) fn new(ends: Ends) -> Self {
+        let Ends { calls, commands, replica, applied, metrics, view, patience } = ends;
         let stopping = AtomicBool::new(false);
-        Self(Arc::new(Shared { proposals, commands, replica, metrics, view, patience, stopping }))
+        Self(Arc::new(Shared { calls, commands, replica, applied, metrics, view, patience, stopping }))
     }
 
-    /// Writes. Where there is no leader the request is offered again for a part of a lease (that is safe: it was never
-    /// appended), so that a planned hand-over is not seen by clients.
+    /// Writes. The core hands it to one leader after the other until the deadline, and it is applied at most once. Where
+    /// there is no leader it is offered again for a part of a lease (that is safe: it was never appended), so that a
+    /// planned hand-over is not seen by clients.
     ///
     /// # Errors
-    /// [`Refusal::NoQuorum`] and [`Refusal::Limit`]: it was never appended. [`Refusal::UnknownOutcome`]: it may or
-    /// may not stand, also when `deadline` passed after it was handed to the core.
-    pub async fn write(&self, request: Request, level: AckLevel, deadline: Instant) -> Result<Done, Refusal> {
-        let give_up = deadline.min(Instant::now() + self.0.patience);
-        let mut pause = Duration::from_millis(2);
+    /// [`Refusal::NoQuorum`], [`Refusal::Limit`] and [`Refusal::Level`]: it was never appended.
+    /// [`Refusal::UnknownOutcome`]: it may or may not stand, also when `deadline` passed after it was handed to the core.
+    pub async fn write(
+        &self,
+        request: Request,
+        level: AckLevel,
+        deadline: Instant,
+    ) -> Result<Written, Refusal> {
+        let mut patience = self.patience(deadline);
         loop {
-            let refusal = match self.offer(request.clone(), level, deadline).await {
-                Err(refusal @ (Refusal::NoQuorum | Refusal::NotLeader)) => refusal,
-                other => return other,
-            };
-            if Instant::now() + pause >= give_up {
-                // A refusal between nodes means nothing to a client.
-                return Err(if refusal == Refusal::NotLeader { Refusal::NoQuorum } else { refusal });
+            let result = self.offer(request.clone(), level, deadline).await;
+            if !matches!(result, Err(Refusal::NoQuorum | Refusal::NotLeader)) {
+                return result;
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_millis(20));
+            if !patience.pause().await {
+                // A refusal between nodes means nothing to a client.
+                return Err(Refusal::NoQuorum);
+            }
         }
     }
 
+    fn patience(&self, deadline: Instant) -> Patience {
+        let now = Instant::now();
+        // Not to the last moment: a refusal that comes after the deadline is an unknown outcome.
+        let left = deadline.saturating_duration_since(now);
+        let give_up = now + self.0.patience.min(left - (left / 2).min(LAST_ANSWER));
+        Patience { give_up, pause: Duration::from_millis(2) }
+    }
+
     /// Hands a write to the core once.
-    async fn offer(&self, request: Request, level: AckLevel, deadline: Instant) -> Result<Done, Refusal> {
+    async fn offer(&self, request: Request, level: AckLevel, deadline: Instant) -> Result<Written, Refusal> {
         let (reply, result) = oneshot::channel();
-        match timeout_at(deadline, self.0.proposals.send(Proposal { request, level, reply })).await {
+        let call = Call::Write { request, level, deadline: on_core_clock(deadline), reply };
+        match timeout_at(deadline, self.0.calls.send(call)).await {
             Ok(Ok(())) => {}
             // The queue stayed full.
-            Err(_) => return Err(Refusal::Limit),
+            Err(_) => return Err(Refusal::Limit(Limit::Waiting)),
             // The consensus task has ended.
             Ok(Err(_)) => return Err(Refusal::NoQuorum),
         }
@@ -105,6 +182,66 @@ impl Handle {
         self.0.replica.get(cache, key, clock::now)
     }
 
+    /// Reads this node's replica, not before it has applied what a session has seen.
+    ///
+    /// # Errors
+    /// As [`Self::read`]; [`ReadRefusal::Syncing`] if it is not applied at the deadline; [`ReadRefusal::Gap`] if it was
+    /// seen in another generation, whose data is gone.
+    pub async fn read_after(
+        &self,
+        cache: &str,
+        key: &[u8],
+        seen: Position,
+        deadline: Instant,
+    ) -> Result<Found, ReadRefusal> {
+        self.once_applied(deadline, || self.0.replica.get_after(cache, key, seen, clock::now)).await
+    }
+
+    /// Reads what stands at a moment after this call began: nothing older than what anybody was told before.
+    ///
+    /// # Errors
+    /// [`ReadRefusal::NoLease`]: no leader with a quorum answered before the deadline. [`ReadRefusal::Gap`]: the
+    /// generation ended meanwhile.
+    pub async fn read_linearizable(
+        &self,
+        cache: &str,
+        key: &[u8],
+        deadline: Instant,
+    ) -> Result<Found, ReadRefusal> {
+        let mut patience = self.patience(deadline);
+        let point = loop {
+            match self.ask(deadline).await {
+                Some(point) => break point,
+                None if patience.pause().await => {}
+                None => return Err(ReadRefusal::NoLease),
+            }
+        };
+        self.once_applied(deadline, || self.0.replica.get_at(cache, key, point)).await
+    }
+
+    /// Reads again whenever something was applied, for as long as more must be.
+    async fn once_applied(
+        &self,
+        deadline: Instant,
+        read: impl Fn() -> Result<Found, ReadRefusal>,
+    ) -> Result<Found, ReadRefusal> {
+        loop {
+            // Before the look, so that nothing applied after it is missed.
+            let applied = self.0.applied.notified();
+            let result = read();
+            if result != Err(ReadRefusal::Syncing) || timeout_at(deadline, applied).await.is_err() {
+                return result;
+            }
+        }
+    }
+
+    async fn ask(&self, deadline: Instant) -> Option<ReadPoint> {
+        let (reply, point) = oneshot::channel();
+        let call = Call::Read { deadline: on_core_clock(deadline), reply };
+        timeout_at(deadline, self.0.calls.send(call)).await.ok()?.ok()?;
+        timeout_at(deadline, point).await.ok()?.ok()?
+    }
+
     /// Whether this node follows a leader but has no seat yet. Costs the consensus task nothing, and is up to 250 ms old.
     #[must_use]
     pub fn is_learning(&self) -> bool {
@@ -119,6 +256,24 @@ impl Handle {
             Err(_) => None,
         };
         self.0.view.node_status(core.as_ref(), &self.0.replica, self.0.stopping.load(Ordering::Relaxed))
+    }
+
+    /// The host list was read again. One with a lower epoch than before is ignored.
+    pub async fn set_hosts(&self, hosts: HostList) {
+        // Without the consensus task nobody needs it.
+        let _ = self.0.commands.send(Command::Hosts(hosts)).await;
+    }
+
+    /// Changes the size of the cluster; may be repeated, and must be until it is done.
+    ///
+    /// # Errors
+    /// If the change is not begun.
+    pub async fn set_size(&self, change: SizeChange) -> Result<SizeProgress, SizeRefusal> {
+        let (reply, result) = oneshot::channel();
+        if self.0.commands.send(Command::SetSize(change, reply)).await.is_err() {
+            return Err(SizeRefusal::NotLeader);
+        }
+        result.await.unwrap_or(Err(SizeRefusal::NotLeader))
     }
 
     /// Hands the leadership over: returns when that is done, when there was none to hand over, or after 5 s.

@@ -179,6 +179,13 @@ impl Metrics {
         self.links.get_or_create(&PeerLabel { peer: peer.to_owned() }).set(i64::from(up));
     }
 
+    /// This is a peer no more.
+    pub fn no_peer(&self, peer: &str) {
+        let label = PeerLabel { peer: peer.to_owned() };
+        self.links.remove(&label);
+        self.lag.remove(&label);
+    }
+
     /// Whether this node follows a leader without a seat, as it was observed last: it is being brought up to date.
     pub(crate) fn is_learning(&self) -> bool {
         let learner = RoleLabel { role: role_name(Role::Learner) };
@@ -247,6 +254,7 @@ mod tests {
                 wipes: 0,
                 elections: 0,
                 log_bytes: 0,
+                configuration: None,
             };
             metrics.observe(&status, 0, 0);
             assert_eq!(metrics.is_learning(), learning, "{role:?}, led: {led}");

@@ -13,6 +13,6 @@ mod start;
 mod status;
 mod task;
 
-pub use handle::Handle;
+pub use handle::{Handle, Written};
 pub use metrics::{Metrics, PeerLabel, ReasonLabel, RoleLabel, role_name};
 pub use start::{Running, StartError, start};

@@ -1,8 +1,8 @@
 //! Files that are read again when they change: the token, and the host list.
 //!
 //! A changed token is in use for every handshake from then on; streams that stand are not touched. A changed host list
-//! is reported, not acted upon: the core learns its list at birth, and takes another one only by a change of size that
-//! the log decides.
+//! is given to the core: it says who may found a generation and confirms a change of size; who counts in the present
+//! generation, the log says. New members are dialled and let in at once, those that are gone when the log leaves them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use std::time::Duration;
 use rauthy_core::HostList;
 use tokio_util::sync::CancellationToken;
 
+use super::handle::Handle;
 use super::metrics::Metrics;
 use crate::config::{ConfigError, Tokens, hosts};
 use crate::mesh::Me;
@@ -42,22 +43,32 @@ pub(super) async fn token(path: PathBuf, me: Arc<Me>, stop: CancellationToken) {
 }
 
 /// Watches the host list.
-pub(super) async fn host_list(path: PathBuf, mut known: HostList, stop: CancellationToken) {
+pub(super) async fn host_list(path: PathBuf, mut known: HostList, handle: Handle, stop: CancellationToken) {
     let mut last = None;
     while stop.run_until_cancelled(tokio::time::sleep(POLL)).await.is_some() {
         let name = "HA_HOSTS_FILE";
         match read(name, &path).await.and_then(|text| hosts::from_json(name, &text)) {
             Ok(list) => {
                 last = None;
-                if list != known {
-                    let slots: Vec<String> = list.slots().iter().map(ToString::to_string).collect();
-                    tracing::warn!(
-                        epoch = list.epoch,
-                        members = slots.join(" "),
-                        "the host list has changed; it is acted upon after a restart of this member"
-                    );
-                    known = list;
+                if list == known {
+                    continue;
                 }
+                let slots: Vec<String> = list.slots().iter().map(ToString::to_string).collect();
+                let (epoch, members, before) = (list.epoch, slots.join(" "), known.epoch);
+                if epoch > before {
+                    tracing::info!(epoch, members, "the host list has changed");
+                } else {
+                    let why = "its epoch has not grown";
+                    tracing::warn!(
+                        epoch,
+                        before,
+                        members,
+                        why,
+                        "the host list has changed in a way that it must not"
+                    );
+                }
+                known = list.clone();
+                handle.set_hosts(list).await;
             }
             Err(error) => {
                 if last.as_ref() != Some(&error) {

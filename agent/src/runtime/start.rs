@@ -4,23 +4,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rauthy_core::Node;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::handle::Handle;
+use super::handle::{Ends, Handle};
 use super::metrics::Metrics;
 use super::status::View;
 use super::task::{Inputs, Task};
 use super::{clock, reload};
 use crate::config::{Config, hosts};
-use crate::mesh::{Board, Incoming, Me, Mesh, Parts, StatusRequest, listen};
+use crate::mesh::{Asked, Board, Incoming, Me, Mesh, Parts, listen};
 use crate::tls::{Tls, TlsError};
 
 /// Messages of peers that wait for the core; beyond, their streams wait.
 const INCOMING: usize = 1024;
-/// Writes that wait for the core; beyond, their callers wait.
-const PROPOSALS: usize = 4096;
+/// Writes and reads that wait for the core; beyond, their callers wait.
+const CALLS: usize = 4096;
 const COMMANDS: usize = 64;
 
 /// Why an agent does not start.
@@ -89,8 +89,8 @@ pub async fn start(config: Config) -> Result<(Handle, Running), StartError> {
     let (board, metrics, stop) =
         (Arc::<Board>::default(), Arc::<Metrics>::default(), CancellationToken::new());
     let (incoming_tx, incoming) = mpsc::channel::<Incoming>(INCOMING);
-    let (status_tx, status) = mpsc::channel::<StatusRequest>(COMMANDS);
-    let (proposals_tx, proposals) = mpsc::channel(PROPOSALS);
+    let (asked_tx, asked) = mpsc::channel::<Asked>(COMMANDS);
+    let (calls_tx, calls) = mpsc::channel(CALLS);
     let (commands_tx, commands) = mpsc::channel(COMMANDS);
 
     let mut seed = [0_u64; 4];
@@ -114,7 +114,7 @@ pub async fn start(config: Config) -> Result<(Handle, Running), StartError> {
                 board: board.clone(),
                 metrics: metrics.clone(),
                 incoming: incoming_tx.clone(),
-                status: status_tx,
+                asked: asked_tx,
             };
             Some(Mesh::start(parts, listeners))
         }
@@ -124,18 +124,27 @@ pub async fn start(config: Config) -> Result<(Handle, Running), StartError> {
         tokio::spawn(reload::expiry(tls.clone(), metrics.clone(), stop.clone()));
         tokio::spawn(tls.watch(stop.clone()));
     }
-    if let Some(path) = config.hosts_file {
-        tokio::spawn(reload::host_list(path, config.hosts.clone(), stop.clone()));
-    }
 
     // A hand-over takes milliseconds. Longer, and a member that lost its quorum would be late to say so.
     let patience = Duration::from_micros(config.settings.lease.0 * 2 / 5);
-    let node = Node::new(config.settings, config.hosts, seed, clock::now());
+    let node = Node::new(config.settings, config.hosts.clone(), seed, clock::now());
     let view = View { cluster: config.cluster_name, slot: config.slot, started: Instant::now(), board, tls };
-    let handle = Handle::new(proposals_tx, commands_tx, node.replica(), metrics.clone(), view, patience);
-    tokio::spawn(answer_operator(status, handle.clone(), stop.clone()));
-    let task = Task::new(node, mesh.clone(), metrics);
-    let inputs = Inputs { incoming, proposals, commands };
+    let applied = Arc::new(Notify::new());
+    let handle = Handle::new(Ends {
+        calls: calls_tx,
+        commands: commands_tx,
+        replica: node.replica(),
+        applied: applied.clone(),
+        metrics: metrics.clone(),
+        view,
+        patience,
+    });
+    tokio::spawn(answer_operator(asked, handle.clone(), stop.clone()));
+    if let Some(path) = config.hosts_file {
+        tokio::spawn(reload::host_list(path, config.hosts.clone(), handle.clone(), stop.clone()));
+    }
+    let task = Task::new(node, config.hosts, mesh.clone(), metrics, applied);
+    let inputs = Inputs { incoming, calls, commands };
     let stopped = stop.clone();
     let task = tokio::spawn(async move {
         task.run(inputs, stopped).await;
@@ -145,10 +154,17 @@ pub async fn start(config: Config) -> Result<(Handle, Running), StartError> {
     Ok((handle, Running { mesh, task, stop }))
 }
 
-async fn answer_operator(mut status: mpsc::Receiver<StatusRequest>, handle: Handle, stop: CancellationToken) {
+async fn answer_operator(mut asked: mpsc::Receiver<Asked>, handle: Handle, stop: CancellationToken) {
     let answer = async {
-        while let Some(reply) = status.recv().await {
-            let _ = reply.send(handle.status().await);
+        while let Some(question) = asked.recv().await {
+            match question {
+                Asked::Status(reply) => {
+                    let _ = reply.send(handle.status().await);
+                }
+                Asked::SetSize(change, reply) => {
+                    let _ = reply.send(handle.set_size(change).await);
+                }
+            }
         }
     };
     stop.run_until_cancelled(answer).await;

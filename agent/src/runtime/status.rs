@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use rauthy_core::{Replica, Role, Slot, Status};
-use rauthy_proto::cache::{self, MemberStatus, NodeStatus};
+use rauthy_core::{Configuration, Replica, Role, Slot, Status};
+use rauthy_proto::cache::{self, ConfigurationStatus, MemberStatus, NodeStatus};
 
 use crate::mesh::Board;
 use crate::tls::Tls;
@@ -47,6 +47,7 @@ impl View {
         status.digest = format!("{:016x}", store.digest());
         status.wipes = core.wipes;
         status.elections = core.elections;
+        status.configuration = core.configuration.as_deref().map(configuration);
         status.members = core.members.iter().map(|member| self.member(member)).collect();
         status.ready = core.ready && !stopping;
         if !stopping {
@@ -66,8 +67,15 @@ impl View {
             link_error: if me { String::new() } else { link.error },
             lag: member.lag,
             caught_up: member.caught_up,
+            learned: member.learned,
         }
     }
+}
+
+fn configuration(of: &Configuration) -> ConfigurationStatus {
+    let list =
+        |n: usize| of.lists.get(n).map_or(&[][..], Vec::as_slice).iter().map(Slot::to_string).collect();
+    ConfigurationStatus { epoch: of.epoch, now: list(0), next: list(1), resizing: of.resizing }
 }
 
 fn role(role: Role) -> cache::Role {

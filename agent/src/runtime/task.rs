@@ -1,25 +1,29 @@
 //! The one task that owns the consensus core.
 //!
 //! ```text
-//! mesh ── Incoming ──┐
-//! clients ─ Proposal ┼──▶ a batch of inputs ──▶ Node::step each ──▶ one Tick ──▶ outputs ──▶ mesh, replies, log
-//! others ── Command ─┘
+//! mesh ── Incoming ─┐
+//! clients ── Call ──┼──▶ a batch of inputs ──▶ Node::step each ──▶ one Tick ──▶ outputs ──▶ mesh, replies, log
+//! others ─ Command ─┘
 //! ```
 //!
 //! It never waits for anything but its inputs and the core's deadline. What a batch makes necessary is sent together,
 //! grouped by peer and class, so that many writes share one append.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rauthy_core::message::Class;
-use rauthy_core::{Done, Input, Message, Node, Output, Refusal, Slot, Span, Time};
-use tokio::sync::{mpsc, oneshot};
+use rauthy_core::replica::Position;
+use rauthy_core::{
+    Done, Event, Generation, HostList, Input, Message, Node, Output, ReadPoint, Refusal, SizeProgress,
+    SizeRefusal, Slot, Span, Status, Time,
+};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::handle::{Command, Proposal};
+use super::handle::{Call, Command, Written};
 use super::metrics::Metrics;
 use super::{clock, events};
 use crate::mesh::{Incoming, Mesh};
@@ -32,8 +36,15 @@ const OBSERVE: Span = Span::from_millis(250);
 /// Where inputs come from.
 pub(super) struct Inputs {
     pub incoming: mpsc::Receiver<Incoming>,
-    pub proposals: mpsc::Receiver<Proposal>,
+    pub calls: mpsc::Receiver<Call>,
     pub commands: mpsc::Receiver<Command>,
+}
+
+/// Who waits for the answer to a ticket.
+enum Waiting {
+    Write(oneshot::Sender<Result<Written, Refusal>>),
+    Read(oneshot::Sender<Option<ReadPoint>>),
+    Size(oneshot::Sender<Result<SizeProgress, SizeRefusal>>),
 }
 
 /// The core and what its outputs go to.
@@ -42,49 +53,78 @@ pub(super) struct Task {
     /// `None`: a single node.
     mesh: Option<Mesh>,
     metrics: Arc<Metrics>,
-    waiting: HashMap<u64, oneshot::Sender<Result<Done, Refusal>>>,
+    /// The newest host list.
+    hosts: HostList,
+    /// What this life belongs to.
+    generation: Option<Generation>,
+    waiting: HashMap<u64, Waiting>,
     next_ticket: u64,
     handing_over: Vec<oneshot::Sender<()>>,
     out: Vec<Output>,
+    clocks: clock::Comparison,
     observed: Time,
+    applied: Arc<Notify>,
+    last_applied: u64,
 }
 
 impl Task {
-    pub fn new(node: Node, mesh: Option<Mesh>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        node: Node,
+        hosts: HostList,
+        mesh: Option<Mesh>,
+        metrics: Arc<Metrics>,
+        applied: Arc<Notify>,
+    ) -> Self {
         Self {
             node,
             mesh,
             metrics,
+            hosts,
+            generation: None,
             waiting: HashMap::new(),
             next_ticket: 1,
             handing_over: Vec::new(),
             out: Vec::new(),
+            clocks: clock::Comparison::default(),
             observed: Time::default(),
+            applied,
+            last_applied: 0,
         }
     }
 
     /// Runs until `stop`, or until nobody holds a handle.
     pub async fn run(mut self, mut inputs: Inputs, stop: CancellationToken) {
         let mut incoming = Vec::with_capacity(BATCH);
-        let mut proposals = Vec::with_capacity(BATCH);
+        let mut calls = Vec::with_capacity(BATCH);
         loop {
             let pause = Duration::from_micros(self.node.deadline().since(clock::now()).0);
+            let mut command = None;
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                command = inputs.commands.recv() => match command {
-                    Some(command) => self.command(command),
+                one = inputs.commands.recv() => match one {
+                    Some(one) => command = Some(one),
                     None => return,
                 },
                 _ = inputs.incoming.recv_many(&mut incoming, BATCH) => {}
-                _ = inputs.proposals.recv_many(&mut proposals, BATCH) => {}
+                _ = inputs.calls.recv_many(&mut calls, BATCH) => {}
                 () = sleep(pause) => {}
             }
+            // Before anything else: no lease is believed that was measured with a clock that jumped.
+            if self.clocks.jumped() {
+                tracing::warn!(
+                    "the clocks of this machine have jumped apart: nothing is read until they are trusted anew"
+                );
+                self.step(Input::ClockJumped);
+            }
             // What else is there already shares the batch.
-            while proposals.len() < BATCH
-                && let Ok(proposal) = inputs.proposals.try_recv()
+            while calls.len() < BATCH
+                && let Ok(call) = inputs.calls.try_recv()
             {
-                proposals.push(proposal);
+                calls.push(call);
+            }
+            if let Some(command) = command {
+                self.command(command);
             }
             for one in incoming.drain(..) {
                 self.step(match one {
@@ -92,8 +132,8 @@ impl Task {
                     Incoming::LinkLost(slot) => Input::LinkLost(slot),
                 });
             }
-            for proposal in proposals.drain(..) {
-                self.propose(proposal);
+            for call in calls.drain(..) {
+                self.call(call);
             }
             self.finish();
         }
@@ -103,15 +143,28 @@ impl Task {
         self.node.step(clock::now(), input, &mut self.out);
     }
 
-    fn propose(&mut self, Proposal { request, level, reply }: Proposal) {
-        if reply.is_closed() {
+    fn ticket(&mut self, waiting: Waiting) -> u64 {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.waiting.insert(ticket, waiting);
+        ticket
+    }
+
+    fn call(&mut self, call: Call) {
+        if call.is_abandoned() {
             // Its client has given up while it waited here: it was never handed to the core.
             return;
         }
-        let ticket = self.next_ticket;
-        self.next_ticket += 1;
-        self.waiting.insert(ticket, reply);
-        self.step(Input::Propose { ticket, request, level });
+        match call {
+            Call::Write { request, level, deadline, reply } => {
+                let ticket = self.ticket(Waiting::Write(reply));
+                self.step(Input::Propose { ticket, stamp: None, request, level, deadline });
+            }
+            Call::Read { deadline, reply } => {
+                let ticket = self.ticket(Waiting::Read(reply));
+                self.step(Input::Read { ticket, deadline });
+            }
+        }
     }
 
     fn command(&mut self, command: Command) {
@@ -123,7 +176,25 @@ impl Task {
                 self.handing_over.push(reply);
                 self.step(Input::HandOver);
             }
+            Command::Hosts(hosts) => {
+                if hosts.epoch >= self.hosts.epoch {
+                    self.hosts = hosts.clone();
+                    self.meet(&self.node.status(clock::now()));
+                }
+                self.step(Input::Hosts(hosts));
+            }
+            Command::SetSize(change, reply) => {
+                let ticket = self.ticket(Waiting::Size(reply));
+                self.step(Input::SetSize { ticket, change });
+            }
         }
+    }
+
+    /// Peers are the slots of the host list, and those of the configuration for as long as the log names them.
+    fn meet(&self, status: &Status) {
+        let Some(mesh) = &self.mesh else { return };
+        let configured = status.configuration.iter().flat_map(|c| c.slots());
+        mesh.set_peers(&self.hosts.slots().into_iter().chain(configured).collect::<BTreeSet<_>>());
     }
 
     /// Ends a batch: the tick that the core asks for, then everything that it wants done.
@@ -142,20 +213,18 @@ impl Task {
                         None => batches.push((message.to.clone(), class, vec![message])),
                     }
                 }
-                Output::Reply { ticket, result } => {
-                    if let Some(reply) = self.waiting.remove(&ticket) {
-                        // A client that has given up hears nothing.
-                        let _ = reply.send(result);
+                Output::Reply { ticket, result } => self.reply(ticket, result),
+                Output::ReadReady { ticket, point } => {
+                    if let Some(Waiting::Read(reply)) = self.waiting.remove(&ticket) {
+                        let _ = reply.send(point);
                     }
                 }
-                Output::Event(event) => {
-                    events::report(&event, &self.metrics);
-                    if event == rauthy_core::Event::HandedOver {
-                        self.handing_over.drain(..).for_each(|reply| {
-                            let _ = reply.send(());
-                        });
+                Output::Size { ticket, progress } => {
+                    if let Some(Waiting::Size(reply)) = self.waiting.remove(&ticket) {
+                        let _ = reply.send(progress);
                     }
                 }
+                Output::Event(event) => self.event(&event),
             }
         }
         if let Some(mesh) = &self.mesh {
@@ -163,11 +232,40 @@ impl Task {
                 mesh.send(&to, class, batch);
             }
         }
+        let replica = self.node.replica();
+        let applied = replica.store().applied();
+        if applied != self.last_applied {
+            self.last_applied = applied;
+            self.applied.notify_waiters();
+        }
         if now.since(self.observed) >= OBSERVE {
             self.observed = now;
-            let replica = self.node.replica();
-            let store = replica.store();
-            self.metrics.observe(&self.node.status(now), store.entries(), store.bytes());
+            let status = self.node.status(now);
+            self.metrics.observe(&status, replica.store().entries(), replica.store().bytes());
+            self.meet(&status);
+        }
+    }
+
+    /// A client that has given up hears nothing.
+    fn reply(&mut self, ticket: u64, result: Result<Done, Refusal>) {
+        let Some(Waiting::Write(reply)) = self.waiting.remove(&ticket) else { return };
+        // What is answered was written in this life's generation: messages of another one are dropped.
+        let position = |index| self.generation.map(|generation| Position { generation, index });
+        let _ = reply.send(result.map(|done| Written {
+            position: Some(done.version).filter(|index| *index > 0).and_then(position),
+            done,
+        }));
+    }
+
+    fn event(&mut self, event: &Event) {
+        events::report(event, &self.metrics);
+        match event {
+            Event::Born { .. } => self.generation = None,
+            Event::Bound { generation, .. } => self.generation = Some(*generation),
+            Event::HandedOver => self.handing_over.drain(..).for_each(|reply| {
+                let _ = reply.send(());
+            }),
+            _ => {}
         }
     }
 }

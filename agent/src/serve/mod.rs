@@ -6,14 +6,16 @@
 //! ```
 //!
 //! * [`cache`]: rauthy.cache.v1.Cache, and the standard health service · [`http`]: probes and metrics
+//! * `requests`: what applications may ask · `reason`: why it is refused
 //! * [`operations`]: what was asked, how it ended, how long it took
 
+mod deadline;
 mod health;
-
 mod listen;
 pub mod operations;
 mod probes;
 mod reason;
+mod requests;
 mod service;
 
 use std::future::Future;

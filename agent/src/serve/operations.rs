@@ -20,6 +20,14 @@ pub enum Operation {
     Put,
     /// A key was removed.
     Delete,
+    /// A value was got and removed.
+    Take,
+    /// A number was changed.
+    Increment,
+    /// A cache was emptied.
+    Clear,
+    /// A cache's limits were declared.
+    Declare,
 }
 
 /// At which level.
@@ -27,10 +35,20 @@ pub enum Operation {
 pub enum Level {
     /// A read from this node's replica, under its lease.
     Local,
-    /// A write answered when it is committed.
-    Quorum,
+    /// The same, but not before what the session has seen is there.
+    Session,
+    /// A read of what stands at this moment.
+    Linearizable,
+    /// A write answered at once.
+    Direct,
     /// A write answered when the leader has it.
     Leader,
+    /// A write answered when one more member has it.
+    Once,
+    /// A write answered when it is committed.
+    Quorum,
+    /// A write answered when nobody serves what was before.
+    All,
 }
 
 /// How it ended.
@@ -49,6 +67,14 @@ pub enum Outcome {
     /// See `cache.proto`.
     Field,
     /// See `cache.proto`.
+    Level,
+    /// See `cache.proto`.
+    Version,
+    /// See `cache.proto`.
+    NotANumber,
+    /// See `cache.proto`.
+    Gap,
+    /// See `cache.proto`.
     UnknownOutcome,
 }
 
@@ -63,8 +89,25 @@ macro_rules! label {
     };
 }
 
-label!(Operation { Get => "get", Put => "put", Delete => "delete" });
-label!(Level { Local => "local", Quorum => "quorum", Leader => "leader" });
+label!(Operation {
+    Get => "get",
+    Put => "put",
+    Delete => "delete",
+    Take => "take",
+    Increment => "increment",
+    Clear => "clear",
+    Declare => "declare",
+});
+label!(Level {
+    Local => "local",
+    Session => "session",
+    Linearizable => "linearizable",
+    Direct => "direct",
+    Leader => "leader",
+    Once => "once",
+    Quorum => "quorum",
+    All => "all",
+});
 label!(Outcome {
     Ok => "ok",
     Miss => "miss",
@@ -72,6 +115,10 @@ label!(Outcome {
     Syncing => "syncing",
     Limit => "limit",
     Field => "field",
+    Level => "level",
+    Version => "version",
+    NotANumber => "not_a_number",
+    Gap => "gap",
     UnknownOutcome => "unknown_outcome",
 });
 

@@ -1,23 +1,17 @@
-//! `rauthy.cache.v1.Cache`: checks a request, asks the runtime, counts.
+//! `rauthy.cache.v1.Cache`: asks the runtime for what was asked, and counts.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use bytes::Bytes;
-use rauthy_client::limits;
-use rauthy_core::{AckLevel, Done, Request as Wanted, Span};
+use rauthy_core::{AckLevel, Effect, Found, ReadRefusal};
 use rauthy_proto::cache as proto;
 use rauthy_proto::cache::cache_server::Cache;
 use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
+use super::deadline::time_left;
 use super::operations::{Level, Operation, Operations, Outcome};
 use super::reason::Reason;
-use crate::runtime::Handle;
-
-/// No caller waits longer than this, whatever he asks for.
-const LONGEST_DEADLINE: Duration = Duration::from_secs(600);
+use super::requests::{self, Mode, Wanted, token};
+use crate::runtime::{Handle, Written};
 
 /// The service of one node.
 #[derive(Clone)]
@@ -26,73 +20,164 @@ pub(super) struct Service {
     operations: Operations,
 }
 
+fn deadline(metadata: &MetadataMap) -> Instant {
+    Instant::now() + time_left(metadata)
+}
+
 impl Service {
     pub(super) fn new(handle: Handle, operations: Operations) -> Self {
         Self { handle, operations }
     }
 
-    fn read(&self, request: proto::GetRequest) -> Result<proto::GetResponse, Reason> {
-        check(limits::check_cache(&request.cache).or_else(|| limits::check_key(&request.key)))?;
-        let found = self.handle.read(&request.cache, &request.key);
-        let found = found.map_err(|refusal| Reason::of_read(refusal, || self.handle.is_learning()))?;
-        Ok(match found.value {
-            Some((value, version)) => proto::GetResponse { value: Some(value), version },
-            None => proto::GetResponse { value: None, version: 0 },
+    async fn read(
+        &self,
+        mode: Mode,
+        request: &proto::GetRequest,
+        deadline: Instant,
+    ) -> Result<proto::GetResponse, Reason> {
+        let (cache, key) = (&request.cache, &request.key);
+        let found = match mode {
+            Mode::Local => self.handle.read(cache, key),
+            Mode::Session(seen) => self.handle.read_after(cache, key, seen, deadline).await,
+            // A generation that ended meanwhile is no gap: no session was named.
+            Mode::Linearizable => {
+                let found = self.handle.read_linearizable(cache, key, deadline).await;
+                found.map_err(|e| if e == ReadRefusal::Gap { ReadRefusal::NoLease } else { e })
+            }
+        };
+        let Found { value, generation, index, .. } =
+            found.map_err(|refusal| Reason::of_read(refusal, || self.handle.is_learning()))?;
+        let session = token(Some(rauthy_core::replica::Position { generation, index }));
+        Ok(match value {
+            Some((value, version)) => proto::GetResponse { value: Some(value.into()), version, session },
+            None => proto::GetResponse { value: None, version: 0, session },
         })
     }
 
     async fn write(
         &self,
         operation: Operation,
-        wanted: Result<(Wanted, AckLevel), Reason>,
+        wanted: Wanted,
         deadline: Instant,
-    ) -> Result<Done, Status> {
+    ) -> Result<Written, Status> {
         let started = Instant::now();
         let (level, result) = match wanted {
             Ok((wanted, level)) => {
-                (level, self.handle.write(wanted, level, deadline).await.map_err(Reason::from))
+                let result = self.handle.write(wanted, level, deadline).await.map_err(Reason::from);
+                (level, result.and_then(judged))
             }
             Err(reason) => (AckLevel::Quorum, Err(reason)),
         };
         let level = match level {
-            AckLevel::Quorum => Level::Quorum,
+            AckLevel::Direct => Level::Direct,
             AckLevel::Leader => Level::Leader,
+            AckLevel::Once => Level::Once,
+            AckLevel::Quorum => Level::Quorum,
+            AckLevel::All => Level::All,
         };
-        let outcome = result.as_ref().map_or_else(Reason::outcome, |_| Outcome::Ok);
+        let outcome = match &result {
+            Ok(Written { done, .. }) if done.effect == Effect::Taken(None) => Outcome::Miss,
+            Ok(_) => Outcome::Ok,
+            Err(reason) => reason.outcome(),
+        };
         self.operations.ended(operation, level, outcome, started.elapsed());
         result.map_err(Status::from)
+    }
+}
+
+/// What was written, or why nothing was although it was appended.
+fn judged(written: Written) -> Result<Written, Reason> {
+    match written.done.effect {
+        Effect::Unmet { version } => Err(Reason::Version(version)),
+        Effect::NotANumber => Err(Reason::NotANumber),
+        Effect::Unknown => Err(Reason::UnknownOutcome),
+        _ => Ok(written),
     }
 }
 
 #[tonic::async_trait]
 impl Cache for Service {
     async fn get(&self, request: Request<proto::GetRequest>) -> Result<Response<proto::GetResponse>, Status> {
-        let started = Instant::now();
-        let result = self.read(request.into_inner());
+        let (started, deadline) = (Instant::now(), deadline(request.metadata()));
+        let request = request.into_inner();
+        let mode = requests::get(&request);
+        let level = match &mode {
+            Ok(Mode::Local) | Err(_) => Level::Local,
+            Ok(Mode::Session(_)) => Level::Session,
+            Ok(Mode::Linearizable) => Level::Linearizable,
+        };
+        let result = match mode {
+            Ok(mode) => self.read(mode, &request, deadline).await,
+            Err(reason) => Err(reason),
+        };
         let outcome = match &result {
             Ok(proto::GetResponse { value: Some(_), .. }) => Outcome::Ok,
             Ok(_) => Outcome::Miss,
             Err(reason) => reason.outcome(),
         };
-        self.operations.ended(Operation::Get, Level::Local, outcome, started.elapsed());
+        self.operations.ended(Operation::Get, level, outcome, started.elapsed());
         result.map(Response::new).map_err(Status::from)
     }
 
     async fn put(&self, request: Request<proto::PutRequest>) -> Result<Response<proto::PutResponse>, Status> {
-        let deadline = Instant::now() + time_left(request.metadata());
-        let wanted = checked_put(request.into_inner());
-        let done = self.write(Operation::Put, wanted, deadline).await?;
-        Ok(Response::new(proto::PutResponse { version: done.version }))
+        let deadline = deadline(request.metadata());
+        let wanted = requests::put(request.into_inner());
+        let Written { done, position } = self.write(Operation::Put, wanted, deadline).await?;
+        Ok(Response::new(proto::PutResponse { version: done.version, session: token(position) }))
     }
 
     async fn delete(
         &self,
         request: Request<proto::DeleteRequest>,
     ) -> Result<Response<proto::DeleteResponse>, Status> {
-        let deadline = Instant::now() + time_left(request.metadata());
-        let wanted = checked_delete(request.into_inner());
-        let done = self.write(Operation::Delete, wanted, deadline).await?;
-        Ok(Response::new(proto::DeleteResponse { existed: done.existed }))
+        let deadline = deadline(request.metadata());
+        let wanted = requests::delete(request.into_inner());
+        let Written { done, position } = self.write(Operation::Delete, wanted, deadline).await?;
+        Ok(Response::new(proto::DeleteResponse { existed: done.existed(), session: token(position) }))
+    }
+
+    async fn take(
+        &self,
+        request: Request<proto::TakeRequest>,
+    ) -> Result<Response<proto::TakeResponse>, Status> {
+        let deadline = deadline(request.metadata());
+        let wanted = requests::take(request.into_inner());
+        let Written { done, position } = self.write(Operation::Take, wanted, deadline).await?;
+        let Effect::Taken(value) = done.effect else { return Err(another_effect()) };
+        Ok(Response::new(proto::TakeResponse { value, session: token(position) }))
+    }
+
+    async fn increment(
+        &self,
+        request: Request<proto::IncrementRequest>,
+    ) -> Result<Response<proto::IncrementResponse>, Status> {
+        let deadline = deadline(request.metadata());
+        let wanted = requests::increment(request.into_inner());
+        let Written { done, position } = self.write(Operation::Increment, wanted, deadline).await?;
+        let Effect::Number(number) = done.effect else { return Err(another_effect()) };
+        let session = token(position);
+        Ok(Response::new(proto::IncrementResponse { number, version: done.version, session }))
+    }
+
+    async fn clear(
+        &self,
+        request: Request<proto::ClearRequest>,
+    ) -> Result<Response<proto::ClearResponse>, Status> {
+        let deadline = deadline(request.metadata());
+        let wanted = requests::clear(request.into_inner());
+        let Written { done, position } = self.write(Operation::Clear, wanted, deadline).await?;
+        let values = if let Effect::Cleared { values } = done.effect { values } else { 0 };
+        Ok(Response::new(proto::ClearResponse { values, session: token(position) }))
+    }
+
+    async fn declare(
+        &self,
+        request: Request<proto::DeclareRequest>,
+    ) -> Result<Response<proto::DeclareResponse>, Status> {
+        let deadline = deadline(request.metadata());
+        let wanted = requests::declare(request.into_inner());
+        let Written { position, .. } = self.write(Operation::Declare, wanted, deadline).await?;
+        Ok(Response::new(proto::DeclareResponse { session: token(position) }))
     }
 
     async fn status(
@@ -104,109 +189,7 @@ impl Cache for Service {
     }
 }
 
-fn check(problem: Option<String>) -> Result<(), Reason> {
-    problem.map_or(Ok(()), |p| Err(Reason::Field(p)))
-}
-
-fn checked_put(request: proto::PutRequest) -> Result<(Wanted, AckLevel), Reason> {
-    let level = level(request.ack)?;
-    let ttl = (request.ttl_ms > 0).then(|| Duration::from_millis(request.ttl_ms));
-    let proto::PutRequest { cache, key, value, .. } = request;
-    check(
-        limits::check_cache(&cache)
-            .or_else(|| limits::check_key(&key))
-            .or_else(|| limits::check_value(&value))
-            .or_else(|| ttl.and_then(limits::check_ttl)),
-    )?;
-    let ttl = ttl.map(|t| Span(u64::try_from(t.as_micros()).unwrap_or(u64::MAX)));
-    Ok((Wanted::Put { cache: Arc::from(cache), key: owned(&key), value: owned(&value), ttl }, level))
-}
-
-fn checked_delete(request: proto::DeleteRequest) -> Result<(Wanted, AckLevel), Reason> {
-    let level = level(request.ack)?;
-    let proto::DeleteRequest { cache, key, .. } = request;
-    check(limits::check_cache(&cache).or_else(|| limits::check_key(&key)))?;
-    Ok((Wanted::Delete { cache: Arc::from(cache), key: owned(&key) }, level))
-}
-
-/// A copy of its own. The decoder gives a piece of the connection's read buffer: a short key in the store would keep
-/// all of that alive.
-fn owned(bytes: &Bytes) -> Bytes {
-    Bytes::copy_from_slice(bytes)
-}
-
-fn level(ack: i32) -> Result<AckLevel, Reason> {
-    match proto::AckLevel::try_from(ack) {
-        Ok(proto::AckLevel::Unspecified | proto::AckLevel::Quorum) => Ok(AckLevel::Quorum),
-        Ok(proto::AckLevel::Leader) => Ok(AckLevel::Leader),
-        Err(_) => Err(Reason::Field(format!("ack level {ack} is not known; 1 (Quorum) and 2 (Leader) are"))),
-    }
-}
-
-/// How long the answer may take. A little less than the caller waits, so that he gets the reason and not silence: at
-/// his own deadline the transport cancels the call.
-fn time_left(metadata: &MetadataMap) -> Duration {
-    let asked = metadata.get("grpc-timeout").and_then(|t| t.to_str().ok()).and_then(grpc_timeout);
-    let whole = asked.unwrap_or(limits::DEADLINE).min(LONGEST_DEADLINE);
-    whole - (whole / 10).min(Duration::from_millis(50))
-}
-
-/// Parses the header of the gRPC specification: at most eight digits and a unit.
-fn grpc_timeout(text: &str) -> Option<Duration> {
-    let split = text.len().checked_sub(1).filter(|digits| (1..=8).contains(digits))?;
-    let (digits, unit) = (text.get(..split)?, text.get(split..)?);
-    if !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let count: u64 = digits.parse().ok()?;
-    Some(match unit {
-        "H" => Duration::from_secs(count * 3600),
-        "M" => Duration::from_secs(count * 60),
-        "S" => Duration::from_secs(count),
-        "m" => Duration::from_millis(count),
-        "u" => Duration::from_micros(count),
-        "n" => Duration::from_nanos(count),
-        _ => return None,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn deadlines_come_from_the_header() {
-        assert_eq!(grpc_timeout("200m"), Some(Duration::from_millis(200)));
-        assert_eq!(grpc_timeout("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
-        assert_eq!(grpc_timeout("1234000u"), Some(Duration::from_micros(1_234_000)));
-        for wrong in ["", "m", "5", "5x", "+5S", "-5S", "123456789S", "5 S", "é", "1é"] {
-            assert_eq!(grpc_timeout(wrong), None, "{wrong}");
-        }
-        let mut metadata = MetadataMap::new();
-        assert_eq!(time_left(&metadata), Duration::from_millis(4950));
-        metadata.insert("grpc-timeout", "100m".parse().unwrap());
-        assert_eq!(time_left(&metadata), Duration::from_millis(90));
-        metadata.insert("grpc-timeout", "99999999H".parse().unwrap());
-        assert_eq!(time_left(&metadata), LONGEST_DEADLINE - Duration::from_millis(50));
-    }
-
-    #[test]
-    fn a_wrong_field_is_named() {
-        let right = proto::PutRequest { cache: "c".into(), key: "k".into(), ttl_ms: 5, ..Default::default() };
-        let (wanted, level) = checked_put(right.clone()).unwrap();
-        assert_eq!(level, AckLevel::Quorum);
-        assert!(matches!(wanted, Wanted::Put { ttl: Some(Span(5000)), .. }));
-        let wrong = [
-            (proto::PutRequest { cache: String::new(), ..right.clone() }, "cache name"),
-            (proto::PutRequest { cache: "x".repeat(65), ..right.clone() }, "cache name"),
-            (proto::PutRequest { key: Bytes::new(), ..right.clone() }, "key"),
-            (proto::PutRequest { value: vec![0; (1 << 20) + 1].into(), ..right.clone() }, "value"),
-            (proto::PutRequest { ttl_ms: u64::MAX, ..right.clone() }, "time to live"),
-            (proto::PutRequest { ack: 9, ..right }, "ack level 9"),
-        ];
-        for (request, name) in wrong {
-            let Err(Reason::Field(problem)) = checked_put(request) else { panic!("{name} was accepted") };
-            assert!(problem.contains(name), "{problem}");
-        }
-    }
+/// Something was done, but the answer does not say what was asked.
+fn another_effect() -> Status {
+    Reason::UnknownOutcome.into()
 }

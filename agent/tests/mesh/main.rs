@@ -5,12 +5,13 @@
 mod streams;
 mod support;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rauthy_agent::config::{TlsFiles, Tokens};
 use rauthy_agent::mesh::Incoming;
 use rauthy_core::message::{Body, Forward, SnapshotReply};
-use rauthy_core::{AckLevel, Request};
+use rauthy_core::{AckLevel, Condition, Request};
 
 use support::*;
 
@@ -19,11 +20,13 @@ async fn everything_arrives(a: Node, mut b: Node) {
     b.connected(&a.slot).await;
     let forward = Body::Forward(Forward {
         id: 5,
+        stamp: None,
         request: Request::Put {
             cache: "c".into(),
             key: vec![1].into(),
             value: vec![2; 1 << 20].into(),
             ttl: None,
+            condition: Condition::Always,
         },
         level: AckLevel::Quorum,
     });
@@ -117,6 +120,32 @@ async fn a_slot_that_is_not_in_the_list_is_refused() {
     a.link_error(&b.slot, "UNKNOWN_SLOT").await;
     // It is not shown what a stranger calls itself.
     b.refuses("UNKNOWN_SLOT", "").await;
+}
+
+#[tokio::test]
+async fn members_come_and_go_while_the_mesh_runs() {
+    let (a, b) = two();
+    // Neither knows the other.
+    let a = Spec::new(&a, [&a, &a]).start();
+    let b = Spec::new(&b, [&b, &b]).start();
+    let both: BTreeSet<_> = [a.slot.clone(), b.slot.clone()].into();
+    // `b` dials, and is refused until it is a member for `a`, too.
+    b.mesh.set_peers(&both);
+    a.refuses("UNKNOWN_SLOT", "").await;
+    a.mesh.set_peers(&both);
+    a.connected(&b.slot).await;
+    b.connected(&a.slot).await;
+    let mut a = a;
+    a.mesh.set_peers(&[a.slot.clone()].into());
+    while !matches!(a.next().await, Incoming::LinkLost(slot) if slot == b.slot) {}
+    b.link_error(&a.slot, "UNKNOWN_SLOT").await;
+    assert!(!a.board.link(&b.slot).connected);
+    let links = a.metrics.encode().await.unwrap();
+    assert!(!links.contains(b.slot.as_str()), "it is counted no more: {links}");
+    // And back.
+    a.mesh.set_peers(&both);
+    a.connected(&b.slot).await;
+    b.connected(&a.slot).await;
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! Single streams, opened with nothing but the generated client and the proofs.
 
 use rauthy_core::Slot;
-use rauthy_proto::handshake::{OPERATOR, Side, Transcript};
+use rauthy_proto::admin::size_refusal::Reason as Size;
+use rauthy_proto::handshake::{OPERATOR, Side, Transcript, VERSION};
 use rauthy_proto::mesh::frame::Frame as Kind;
 use rauthy_proto::mesh::mesh_client::MeshClient;
 use rauthy_proto::mesh::{Frame, Hello, Identity, Proof, Purpose, refused::Reason};
@@ -38,7 +39,7 @@ async fn operator(
             let callee = challenge.from.clone().unwrap();
             let transcript = Transcript {
                 hello: &first,
-                version: 1,
+                version: VERSION,
                 callee: &callee,
                 nonce: &challenge.nonce,
                 exporter: &[],
@@ -55,8 +56,8 @@ async fn operator(
 
 fn hello(to: &Slot, slot: &str, purpose: Purpose) -> Hello {
     Hello {
-        version_min: 1,
-        version_max: 1,
+        version_min: VERSION,
+        version_max: VERSION,
         cluster: "test".into(),
         purpose: purpose.into(),
         from: Some(Identity { slot: slot.into(), boot: vec![9; 16].into() }),
@@ -87,13 +88,49 @@ async fn the_operator_is_answered_on_its_own_stream() {
 }
 
 #[tokio::test]
+async fn the_operator_changes_the_size() {
+    let (a, b) = two();
+    let a = Spec::new(&a, [&a, &b]).start();
+    let (tx, mut rx, _) = operator(&a.slot, TOKEN.as_bytes(), hello(&a.slot, OPERATOR, Purpose::Admin)).await;
+    let change = admin::SetSizeRequest { epoch: 3, now: vec!["a:1".into()], next: vec!["b:1".into()] };
+    let table = [
+        (change.clone(), Ok(admin::SizeProgress::UnderWay)),
+        (admin::SetSizeRequest { next: Vec::new(), ..change.clone() }, Err(Size::OtherConfiguration)),
+        (admin::SetSizeRequest { now: vec![String::new()], ..change }, Err(Size::Malformed)),
+    ];
+    for (id, (request, wanted)) in (1..).zip(table) {
+        let request = Some(admin::admin_request::Request::SetSize(request));
+        tx.send(Frame { frame: Some(Kind::AdminRequest(admin::AdminRequest { id, request })) })
+            .await
+            .unwrap();
+        let answer = match rx.message().await.unwrap().and_then(|f| f.frame) {
+            Some(Kind::AdminReply(admin::AdminReply {
+                id: same,
+                reply: Some(admin::admin_reply::Reply::SetSize(answer)),
+            })) if same == id => answer.result.unwrap(),
+            other => panic!("{other:?}"),
+        };
+        match answer {
+            admin::set_size_reply::Result::Progress(progress) => {
+                assert_eq!(Ok(admin::SizeProgress::try_from(progress).unwrap()), wanted);
+            }
+            admin::set_size_reply::Result::Refusal(refusal) => {
+                assert!(!refusal.message.is_empty());
+                assert_eq!(Err(refusal.reason()), wanted);
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn each_wrong_first_frame_has_its_reason() {
     let (a, b) = two();
     let a = Spec::new(&a, [&a, &b]).start();
     let good = hello(&a.slot, b.as_str(), Purpose::Control);
     let identity = |slot: &str, boot: usize| Some(Identity { slot: slot.into(), boot: vec![9; boot].into() });
     let table = [
-        (Hello { version_min: 2, version_max: 3, ..good.clone() }, Reason::WrongVersion),
+        (Hello { version_min: VERSION + 1, version_max: VERSION + 2, ..good.clone() }, Reason::WrongVersion),
+        (Hello { version_min: 1, version_max: VERSION - 1, ..good.clone() }, Reason::WrongVersion),
         (Hello { nonce: vec![3; 31].into(), ..good.clone() }, Reason::Malformed),
         (Hello { purpose: 0, ..good.clone() }, Reason::Malformed),
         (Hello { purpose: 99, ..good.clone() }, Reason::Malformed),

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use rauthy_agent::config::{Pair, TlsFiles, Tokens};
 use rauthy_agent::dev::certificates;
-use rauthy_agent::mesh::{Board, Incoming, Me, Mesh, Parts, StatusRequest, listen};
+use rauthy_agent::mesh::{Asked, Board, Incoming, Me, Mesh, Parts, listen};
 use rauthy_agent::runtime::Metrics;
 use rauthy_agent::tls::Tls;
 use rauthy_core::message::{Body, Class, Ping};
-use rauthy_core::{Boot, Incarnation, Message, Slot};
+use rauthy_core::{Boot, Incarnation, Message, SizeProgress, SizeRefusal, Slot};
 use rauthy_proto::cache::NodeStatus;
 use tokio::sync::mpsc;
 
@@ -80,10 +80,22 @@ impl Spec {
         let me =
             Arc::new(Me::new(self.cluster.into(), self.slot.clone(), [self.boot; 16], self.slots, tokens));
         let (incoming, messages) = mpsc::channel(1024);
-        let (status, mut asked) = mpsc::channel::<StatusRequest>(8);
+        let (asked, mut questions) = mpsc::channel::<Asked>(8);
         tokio::spawn(async move {
-            while let Some(reply) = asked.recv().await {
-                let _ = reply.send(NodeStatus { cluster: "answered".into(), ..NodeStatus::default() });
+            while let Some(question) = questions.recv().await {
+                match question {
+                    Asked::Status(reply) => {
+                        let status = NodeStatus { cluster: "answered".into(), ..NodeStatus::default() };
+                        let _ = reply.send(status);
+                    }
+                    Asked::SetSize(change, reply) => {
+                        let epoch = change.epoch;
+                        let _ = reply.send(match change.next {
+                            Some(_) => Ok(SizeProgress::UnderWay),
+                            None => Err(SizeRefusal::OtherConfiguration { epoch }),
+                        });
+                    }
+                }
             }
         });
         let (board, metrics) = (Arc::<Board>::default(), Arc::<Metrics>::default());
@@ -95,7 +107,7 @@ impl Spec {
             board: board.clone(),
             metrics: metrics.clone(),
             incoming,
-            status,
+            asked,
         };
         let mesh = Mesh::start(parts, listen::bind(port).unwrap());
         Node { slot: self.slot, me, mesh, board, metrics, messages }

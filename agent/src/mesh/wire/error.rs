@@ -9,7 +9,10 @@ pub enum WireError {
     /// A name of wrong length.
     #[error("{0} has not 16 bytes")]
     NotAName(&'static str),
-    /// Longer, larger or more than is possible.
+    /// Longer, larger or more than is possible, or the same twice.
     #[error("{0} is out of bounds")]
     Bounds(&'static str),
+    /// One of a set that this version of the format does not have.
+    #[error("{0} is not known")]
+    Unknown(&'static str),
 }

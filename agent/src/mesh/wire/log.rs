@@ -1,30 +1,31 @@
-//! Entries, configurations and snapshots.
+//! Configurations and entries.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use rauthy_core::Index;
+use rauthy_core::Slot;
 use rauthy_core::config::{Configuration, Seats};
-use rauthy_core::log::{Entry, Payload};
-use rauthy_core::message::{Base, SnapshotChunk};
-use rauthy_core::store::Record;
-use rauthy_core::{Index, LogTime, Slot};
+use rauthy_core::log::{Entry, Op, Payload, Tag, Why};
 use rauthy_proto::mesh as proto;
 use rauthy_proto::mesh::entry::Payload as Wire;
+use rauthy_proto::mesh::write::Op as WireOp;
 
 use super::WireError;
-use super::parts::{cache, count, incarnation, key, log_time, put_incarnation, slot, value};
+use super::parts::{
+    cache, cache_and_key, condition, count, declared, end, incarnation, key, log_time, put_condition,
+    put_declared, put_incarnation, put_key, slot, value,
+};
 
 /// More slots or seats than any configuration has.
 const SLOTS: usize = 32;
 
 pub(super) fn put_configuration(configuration: &Configuration) -> proto::Configuration {
     let list = |slots: &Vec<Slot>| proto::SlotList { slots: slots.iter().map(Slot::to_string).collect() };
-    let map = |seats: &Seats| proto::SeatMap {
-        seats: seats
-            .iter()
-            .map(|(slot, who)| proto::Seat { slot: slot.to_string(), held_by: Some(put_incarnation(who)) })
-            .collect(),
-    };
+    let map = |seats: &Seats| proto::SeatMap { held_by: seats.values().map(put_incarnation).collect() };
     proto::Configuration {
+        epoch: configuration.epoch,
+        resizing: configuration.resizing,
         lists: configuration.lists.iter().map(list).collect(),
         maps: configuration.maps.iter().map(map).collect(),
     }
@@ -36,22 +37,30 @@ pub(super) fn configuration(from: Option<proto::Configuration>) -> Result<Arc<Co
     if !one_or_two.contains(&from.lists.len()) || !one_or_two.contains(&from.maps.len()) {
         return Err(WireError::Bounds("a configuration"));
     }
+    // A slot that stood twice in a list would be counted twice in its quorums.
     let list = |from: proto::SlotList| {
-        if from.slots.is_empty() || from.slots.len() > SLOTS {
+        let slots = from.slots.iter().take(SLOTS + 1).map(|n| slot(n)).collect::<Result<Vec<_>, _>>()?;
+        let different = slots.iter().collect::<BTreeSet<_>>().len();
+        if slots.is_empty() || slots.len() > SLOTS || different < slots.len() {
             return Err(WireError::Bounds("a slot list"));
         }
-        from.slots.iter().map(|name| slot(name)).collect::<Result<Vec<_>, _>>()
+        Ok(slots)
     };
     let map = |from: proto::SeatMap| {
-        if from.seats.len() > SLOTS {
+        if from.held_by.len() > SLOTS {
             return Err(WireError::Bounds("a seat map"));
         }
-        from.seats
+        let held = from.held_by.len();
+        let seats = from
+            .held_by
             .into_iter()
-            .map(|s| Ok((slot(&s.slot)?, incarnation(s.held_by)?)))
-            .collect::<Result<Seats, _>>()
+            .map(|who| incarnation(Some(who)).map(|who| (who.slot.clone(), who)))
+            .collect::<Result<Seats, _>>()?;
+        if seats.len() < held { Err(WireError::Bounds("a seat map")) } else { Ok(seats) }
     };
     Ok(Arc::new(Configuration {
+        epoch: count(from.epoch)?,
+        resizing: from.resizing,
         lists: from.lists.into_iter().map(list).collect::<Result<_, _>>()?,
         maps: from.maps.into_iter().map(map).collect::<Result<_, _>>()?,
     }))
@@ -59,20 +68,19 @@ pub(super) fn configuration(from: Option<proto::Configuration>) -> Result<Arc<Co
 
 pub(super) fn put_entry(entry: &Entry) -> proto::Entry {
     let payload = match &entry.payload {
-        Payload::Noop => Wire::Noop(proto::Noop {}),
+        Payload::Noop => Wire::Noop(proto::Nothing {}),
         Payload::Configuration(c) => Wire::Configuration(put_configuration(c)),
-        Payload::Put { cache, key, value, expires_at } => Wire::Put(proto::Put {
+        Payload::Write { tag, op } => Wire::Write(put_write(*tag, op)),
+        Payload::Remove { cache, key, version, why } => Wire::Remove(proto::Remove {
             cache: cache.to_string(),
             key: key.clone(),
-            value: value.clone(),
-            expires_at_us: expires_at.map(|t| t.0),
+            version: *version,
+            evicted: *why == Why::Evicted,
         }),
-        Payload::Delete { cache, key } => {
-            Wire::Delete(proto::Delete { cache: cache.to_string(), key: key.clone() })
+        Payload::Floor { session, floor } => {
+            Wire::SessionFloor(proto::SessionFloor { session: *session, floor: *floor })
         }
-        Payload::Expire { cache, key, version } => {
-            Wire::Expire(proto::Expire { cache: cache.to_string(), key: key.clone(), version: *version })
-        }
+        Payload::EndSession { session } => Wire::EndSession(*session),
     };
     proto::Entry { term: entry.term, index: entry.index, time_us: entry.time.0, payload: Some(payload) }
 }
@@ -81,18 +89,15 @@ fn entry(from: proto::Entry) -> Result<Entry, WireError> {
     let payload = match from.payload.ok_or(WireError::Missing("what an entry does"))? {
         Wire::Noop(_) => Payload::Noop,
         Wire::Configuration(c) => Payload::Configuration(configuration(Some(c))?),
-        Wire::Put(put) => Payload::Put {
-            cache: cache(put.cache)?,
-            key: key(&put.key)?,
-            value: value(&put.value)?,
-            expires_at: end(put.expires_at_us)?,
+        Wire::Write(w) => write(w)?,
+        Wire::Remove(remove) => Payload::Remove {
+            cache: cache(remove.cache)?,
+            key: key(&remove.key)?,
+            version: count(remove.version)?,
+            why: if remove.evicted { Why::Evicted } else { Why::Expired },
         },
-        Wire::Delete(delete) => Payload::Delete { cache: cache(delete.cache)?, key: key(&delete.key)? },
-        Wire::Expire(expire) => Payload::Expire {
-            cache: cache(expire.cache)?,
-            key: key(&expire.key)?,
-            version: count(expire.version)?,
-        },
+        Wire::SessionFloor(f) => Payload::Floor { session: count(f.session)?, floor: count(f.floor)? },
+        Wire::EndSession(session) => Payload::EndSession { session: count(session)? },
     };
     Ok(Entry { term: count(from.term)?, index: count(from.index)?, time: log_time(from.time_us)?, payload })
 }
@@ -112,60 +117,63 @@ pub(super) fn entries(prev: Index, from: Vec<proto::Entry>) -> Result<Vec<Arc<En
     Ok(out)
 }
 
-fn end(us: Option<u64>) -> Result<Option<LogTime>, WireError> {
-    us.map(log_time).transpose()
+fn put_write(tag: Option<Tag>, op: &Op) -> proto::Write {
+    let op = match op {
+        Op::Put { cache, key, value, expires_at, condition } => WireOp::Put(proto::Put {
+            cache: cache.to_string(),
+            key: key.clone(),
+            value: value.clone(),
+            expires_at_us: expires_at.map(|t| t.0),
+            condition: put_condition(*condition),
+        }),
+        Op::Delete { cache, key } => WireOp::Delete(put_key(cache, key)),
+        Op::Take { cache, key } => WireOp::Take(put_key(cache, key)),
+        Op::Increment { cache, key, by, expires_at } => WireOp::Increment(proto::Increment {
+            cache: cache.to_string(),
+            key: key.clone(),
+            by: *by,
+            expires_at_us: expires_at.map(|t| t.0),
+        }),
+        Op::Clear { cache } => WireOp::Clear(cache.to_string()),
+        Op::Declare { cache, limits } => WireOp::Declare(put_declared(cache, limits)),
+        Op::OpenSession => WireOp::OpenSession(proto::Nothing {}),
+    };
+    let tag = tag.map(|t| proto::Tag { session: t.session, seq: t.seq, floor: t.floor });
+    proto::Write { tag, op: Some(op) }
 }
 
-pub(super) fn put_chunk(chunk: SnapshotChunk) -> proto::SnapshotChunk {
-    let record = |r: Record| proto::Record {
-        cache: r.cache.to_string(),
-        key: r.key,
-        value: r.value,
-        version: r.version,
-        expires_at_us: r.expires_at.map(|t| t.0),
-    };
-    proto::SnapshotChunk {
-        term: chunk.term,
-        id: chunk.id,
-        base_index: chunk.base.index,
-        base_term: chunk.base.term,
-        base_time_us: chunk.base.time.0,
-        configuration: Some(put_configuration(&chunk.base.configuration)),
-        founding_epoch: chunk.base.founding_epoch,
-        shard: chunk.shard,
-        part: chunk.part,
-        shard_done: chunk.shard_done,
-        done: chunk.done,
-        shard_applied: chunk.shard_applied,
-        records: chunk.records.into_iter().map(record).collect(),
-    }
-}
-
-pub(super) fn chunk(from: proto::SnapshotChunk) -> Result<SnapshotChunk, WireError> {
-    let record = |r: proto::Record| {
-        Ok(Record {
-            cache: cache(r.cache)?,
-            key: key(&r.key)?,
-            value: value(&r.value)?,
-            version: count(r.version)?,
-            expires_at: end(r.expires_at_us)?,
-        })
-    };
-    Ok(SnapshotChunk {
-        term: count(from.term)?,
-        id: from.id,
-        base: Base {
-            index: count(from.base_index)?,
-            term: count(from.base_term)?,
-            time: log_time(from.base_time_us)?,
-            configuration: configuration(from.configuration)?,
-            founding_epoch: count(from.founding_epoch)?,
+fn write(from: proto::Write) -> Result<Payload, WireError> {
+    let tag = from.tag.map(|t| -> Result<Tag, WireError> {
+        Ok(Tag { session: count(t.session)?, seq: count(t.seq)?, floor: count(t.floor)? })
+    });
+    let op = match from.op.ok_or(WireError::Missing("what a write does"))? {
+        WireOp::Put(put) => Op::Put {
+            cache: cache(put.cache)?,
+            key: key(&put.key)?,
+            value: value(&put.value)?,
+            expires_at: end(put.expires_at_us)?,
+            condition: condition(put.condition)?,
         },
-        shard: from.shard,
-        part: from.part,
-        shard_done: from.shard_done,
-        done: from.done,
-        shard_applied: count(from.shard_applied)?,
-        records: from.records.into_iter().map(record).collect::<Result<_, WireError>>()?,
-    })
+        WireOp::Delete(from) => {
+            let (cache, key) = cache_and_key(from)?;
+            Op::Delete { cache, key }
+        }
+        WireOp::Take(from) => {
+            let (cache, key) = cache_and_key(from)?;
+            Op::Take { cache, key }
+        }
+        WireOp::Increment(increment) => Op::Increment {
+            cache: cache(increment.cache)?,
+            key: key(&increment.key)?,
+            by: increment.by,
+            expires_at: end(increment.expires_at_us)?,
+        },
+        WireOp::Clear(name) => Op::Clear { cache: cache(name)? },
+        WireOp::Declare(from) => {
+            let (cache, limits) = declared(from)?;
+            Op::Declare { cache, limits }
+        }
+        WireOp::OpenSession(_) => Op::OpenSession,
+    };
+    Ok(Payload::Write { tag: tag.transpose()?, op })
 }

@@ -1,16 +1,21 @@
 //! Between the core's messages and their form on the wire, both ways and total: every message can be written, and
 //! bytes of a peer become a checked message or an error, never a panic.
 //!
-//! * [`parts`]: names, numbers, times · [`log`]: entries, configurations, snapshots · [`writes`]: forwarded writes
+//! * [`parts`]: names, numbers, times · [`log`]: entries, configurations · [`snapshot`]: its pieces
+//! * [`writes`]: forwarded writes · [`results`]: what became of them
+//!
+//! How many elements a frame may have is judged before it is decoded, by [`rauthy_proto::codec`].
 
 mod error;
 mod log;
-mod parts;
+pub(super) mod parts;
+mod results;
+mod snapshot;
 mod writes;
 
 use rauthy_core::message::{
-    Append, AppendReply, Ballot, Body, Found, Grant, Message, Ping, PreVote, PreVoteReply, Promise, Revoke,
-    SnapshotReply, Vote, VoteReply,
+    Append, AppendReply, Ballot, Body, Found, Grant, Message, Ping, PreVote, PreVoteReply, Promise,
+    ReadIndex, Revoke, SnapshotReply, Vote, VoteReply,
 };
 use rauthy_core::{Boot, Generation};
 use rauthy_proto::mesh as proto;
@@ -97,7 +102,7 @@ fn put_body(body: Body) -> Wire {
             clock_us: r.clock.0,
             applied: r.applied,
         }),
-        Body::SnapshotChunk(c) => Wire::SnapshotChunk(log::put_chunk(c)),
+        Body::SnapshotChunk(c) => Wire::SnapshotChunk(snapshot::put_chunk(c)),
         Body::SnapshotReply(r) => Wire::SnapshotReply(proto::SnapshotReply {
             term: r.term,
             id: r.id,
@@ -111,7 +116,9 @@ fn put_body(body: Body) -> Wire {
         Body::TimeoutNow(r) => Wire::TimeoutNow(proto::TimeoutNow { term: r.term }),
         Body::Behind(r) => Wire::Behind(proto::Behind { term: r.term }),
         Body::Forward(f) => Wire::Forward(writes::put_forward(f)),
-        Body::ForwardReply(r) => Wire::ForwardReply(writes::put_reply(&r)),
+        Body::ForwardReply(r) => Wire::ForwardReply(results::put_reply(r)),
+        Body::ReadIndex(r) => Wire::ReadIndex(proto::ReadIndex { id: r.id }),
+        Body::ReadIndexReply(r) => Wire::ReadIndexReply(results::put_point(r)),
     }
 }
 
@@ -162,7 +169,7 @@ fn body(from: Wire) -> Result<Body, WireError> {
             clock: time(r.clock_us)?,
             applied: count(r.applied)?,
         }),
-        Wire::SnapshotChunk(c) => Body::SnapshotChunk(log::chunk(c)?),
+        Wire::SnapshotChunk(c) => Body::SnapshotChunk(snapshot::chunk(c)?),
         Wire::SnapshotReply(r) => Body::SnapshotReply(SnapshotReply {
             term: count(r.term)?,
             id: r.id,
@@ -176,7 +183,9 @@ fn body(from: Wire) -> Result<Body, WireError> {
         Wire::TimeoutNow(r) => Body::TimeoutNow(only(r.term)?),
         Wire::Behind(r) => Body::Behind(only(r.term)?),
         Wire::Forward(f) => Body::Forward(writes::forward(f)?),
-        Wire::ForwardReply(r) => Body::ForwardReply(writes::reply(&r)?),
+        Wire::ForwardReply(r) => Body::ForwardReply(results::reply(r)?),
+        Wire::ReadIndex(r) => Body::ReadIndex(ReadIndex { id: r.id }),
+        Wire::ReadIndexReply(r) => Body::ReadIndexReply(results::point(&r)?),
     })
 }
 

@@ -1,10 +1,11 @@
-//! The parts that several messages share: names, numbers, times.
+//! The parts that several messages share: names, numbers, times, limits of caches.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rauthy_core::{Boot, Generation, Incarnation, LogTime, Slot, Span, Time};
+use rauthy_core::{Boot, Condition, Generation, Incarnation, Limits, LogTime, Slot, Span, Time, WhenFull};
 use rauthy_proto::mesh as proto;
+use rauthy_proto::mesh::condition::Condition as WireCondition;
 
 use super::WireError;
 
@@ -19,7 +20,7 @@ const MICROS: u64 = 1 << 52;
 /// No counter gets that far.
 const COUNT: u64 = 1 << 60;
 
-pub(super) fn count(n: u64) -> Result<u64, WireError> {
+pub(in super::super) fn count(n: u64) -> Result<u64, WireError> {
     if n <= COUNT { Ok(n) } else { Err(WireError::Bounds("a number")) }
 }
 
@@ -39,7 +40,17 @@ pub(super) fn log_time(n: u64) -> Result<LogTime, WireError> {
     micros(n).map(LogTime)
 }
 
-pub(super) fn slot(name: &str) -> Result<Slot, WireError> {
+/// When something ends, if ever.
+pub(super) fn end(us: Option<u64>) -> Result<Option<LogTime>, WireError> {
+    us.map(log_time).transpose()
+}
+
+/// How long something lives, if it says so.
+pub(super) fn ttl(us: Option<u64>) -> Result<Option<Span>, WireError> {
+    us.map(span).transpose()
+}
+
+pub(in super::super) fn slot(name: &str) -> Result<Slot, WireError> {
     if (1..=SLOT_BYTES).contains(&name.len()) {
         Ok(Slot::new(name))
     } else {
@@ -88,4 +99,51 @@ pub(super) fn incarnation(from: Option<proto::Incarnation>) -> Result<Incarnatio
 
 pub(super) fn put_incarnation(of: &Incarnation) -> proto::Incarnation {
     proto::Incarnation { slot: of.slot.to_string(), boot: name_bytes(of.boot.0) }
+}
+
+pub(super) fn put_condition(condition: Condition) -> Option<proto::Condition> {
+    let condition = match condition {
+        Condition::Always => return None,
+        Condition::Absent => WireCondition::Absent(proto::Nothing {}),
+        Condition::Version(version) => WireCondition::Version(version),
+    };
+    Some(proto::Condition { condition: Some(condition) })
+}
+
+pub(super) fn condition(from: Option<proto::Condition>) -> Result<Condition, WireError> {
+    let Some(from) = from else { return Ok(Condition::Always) };
+    Ok(match from.condition.ok_or(WireError::Missing("a condition"))? {
+        WireCondition::Absent(_) => Condition::Absent,
+        WireCondition::Version(version) => Condition::Version(count(version)?),
+    })
+}
+
+pub(super) fn put_declared(cache: &str, limits: &Limits) -> proto::Cache {
+    proto::Cache {
+        cache: cache.to_owned(),
+        entries: limits.entries,
+        bytes: limits.bytes,
+        ttl_us: limits.ttl.map(|t| t.0),
+        evict: limits.when_full == WhenFull::Evict,
+        direct: limits.direct,
+    }
+}
+
+pub(super) fn declared(from: proto::Cache) -> Result<(Arc<str>, Limits), WireError> {
+    let limits = Limits {
+        entries: from.entries.map(count).transpose()?,
+        bytes: from.bytes.map(count).transpose()?,
+        ttl: ttl(from.ttl_us)?,
+        when_full: if from.evict { WhenFull::Evict } else { WhenFull::Reject },
+        direct: from.direct,
+    };
+    Ok((cache(from.cache)?, limits))
+}
+
+pub(super) fn put_key(cache: &str, key: &Bytes) -> proto::Key {
+    proto::Key { cache: cache.to_owned(), key: key.clone() }
+}
+
+pub(super) fn cache_and_key(from: proto::Key) -> Result<(Arc<str>, Bytes), WireError> {
+    Ok((cache(from.cache)?, key(&from.key)?))
 }

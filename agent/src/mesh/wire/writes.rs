@@ -1,75 +1,101 @@
-//! Writes on their way to the leader, and their results.
+//! Writes on their way to the leader.
 
-use rauthy_core::message::{Forward, ForwardReply};
-use rauthy_core::{AckLevel, Done, Refusal, Request};
+use rauthy_core::message::Forward;
+use rauthy_core::{AckLevel, Request, Stamp};
 use rauthy_proto::mesh as proto;
-use rauthy_proto::mesh::forward_reply::Refusal as Wire;
-use rauthy_proto::mesh::request::Request as WireRequest;
+use rauthy_proto::mesh::AckLevel as WireLevel;
+use rauthy_proto::mesh::forward::Request as Wire;
 
 use super::WireError;
-use super::parts::{cache, count, key, span, value};
+use super::parts::{
+    cache, cache_and_key, condition, count, declared, generation, key, name_bytes, put_condition,
+    put_declared, put_key, ttl, value,
+};
 
 pub(super) fn put_forward(forward: Forward) -> proto::Forward {
+    let level = match forward.level {
+        AckLevel::Direct => WireLevel::Direct,
+        AckLevel::Leader => WireLevel::Leader,
+        AckLevel::Once => WireLevel::Once,
+        AckLevel::Quorum => WireLevel::Quorum,
+        AckLevel::All => WireLevel::All,
+    };
     let request = match forward.request {
-        Request::Put { cache, key, value, ttl } => WireRequest::Put(proto::PutRequest {
+        Request::Put { cache, key, value, ttl, condition } => Wire::Put(proto::PutRequest {
             cache: cache.to_string(),
             key,
             value,
             ttl_us: ttl.map(|t| t.0),
+            condition: put_condition(condition),
         }),
-        Request::Delete { cache, key } => {
-            WireRequest::Delete(proto::DeleteRequest { cache: cache.to_string(), key })
-        }
+        Request::Delete { cache, key } => Wire::Delete(put_key(&cache, &key)),
+        Request::Take { cache, key } => Wire::Take(put_key(&cache, &key)),
+        Request::Increment { cache, key, by, ttl } => Wire::Increment(proto::IncrementRequest {
+            cache: cache.to_string(),
+            key,
+            by,
+            ttl_us: ttl.map(|t| t.0),
+        }),
+        Request::Clear { cache } => Wire::Clear(cache.to_string()),
+        Request::Declare { cache, limits } => Wire::Declare(put_declared(&cache, &limits)),
+        Request::OpenSession => Wire::OpenSession(proto::Nothing {}),
     };
-    proto::Forward {
-        id: forward.id,
-        request: Some(proto::Request { request: Some(request) }),
-        leader_level: forward.level == AckLevel::Leader,
-    }
+    let stamp = forward.stamp.map(|s| proto::Stamp {
+        generation: name_bytes(s.generation.0),
+        session: s.session,
+        seq: s.seq,
+        floor: s.floor,
+    });
+    proto::Forward { id: forward.id, stamp, level: level.into(), request: Some(request) }
 }
 
 pub(super) fn forward(from: proto::Forward) -> Result<Forward, WireError> {
-    let request = from.request.and_then(|r| r.request).ok_or(WireError::Missing("what is to be written"))?;
-    let request = match request {
-        WireRequest::Put(put) => Request::Put {
+    let level = match from.level() {
+        WireLevel::Unspecified => return Err(WireError::Unknown("an ack level")),
+        WireLevel::Direct => AckLevel::Direct,
+        WireLevel::Leader => AckLevel::Leader,
+        WireLevel::Once => AckLevel::Once,
+        WireLevel::Quorum => AckLevel::Quorum,
+        WireLevel::All => AckLevel::All,
+    };
+    let request = match from.request.ok_or(WireError::Missing("what is to be written"))? {
+        Wire::Put(put) => Request::Put {
             cache: cache(put.cache)?,
             key: key(&put.key)?,
             value: value(&put.value)?,
-            ttl: put.ttl_us.map(span).transpose()?,
+            ttl: ttl(put.ttl_us)?,
+            condition: condition(put.condition)?,
         },
-        WireRequest::Delete(delete) => {
-            Request::Delete { cache: cache(delete.cache)?, key: key(&delete.key)? }
+        Wire::Delete(from) => {
+            let (cache, key) = cache_and_key(from)?;
+            Request::Delete { cache, key }
         }
+        Wire::Take(from) => {
+            let (cache, key) = cache_and_key(from)?;
+            Request::Take { cache, key }
+        }
+        Wire::Increment(increment) => Request::Increment {
+            cache: cache(increment.cache)?,
+            key: key(&increment.key)?,
+            by: increment.by,
+            ttl: ttl(increment.ttl_us)?,
+        },
+        Wire::Clear(name) => Request::Clear { cache: cache(name)? },
+        Wire::Declare(from) => {
+            let (cache, limits) = declared(from)?;
+            Request::Declare { cache, limits }
+        }
+        Wire::OpenSession(_) => Request::OpenSession,
     };
-    let level = if from.leader_level { AckLevel::Leader } else { AckLevel::Quorum };
-    Ok(Forward { id: from.id, request, level })
+    let stamp = from.stamp.map(stamp).transpose()?;
+    Ok(Forward { id: from.id, stamp, request, level })
 }
 
-pub(super) fn put_reply(reply: &ForwardReply) -> proto::ForwardReply {
-    let refusal = match reply.result {
-        Ok(_) => Wire::None,
-        Err(Refusal::NoQuorum) => Wire::NoQuorum,
-        Err(Refusal::UnknownOutcome) => Wire::UnknownOutcome,
-        Err(Refusal::Limit) => Wire::Limit,
-        Err(Refusal::NotLeader) => Wire::NotLeader,
-    };
-    let done = reply.result.unwrap_or(Done { version: 0, existed: false });
-    proto::ForwardReply {
-        id: reply.id,
-        refusal: refusal.into(),
-        version: done.version,
-        existed: done.existed,
-    }
-}
-
-pub(super) fn reply(from: &proto::ForwardReply) -> Result<ForwardReply, WireError> {
-    let result = match Wire::try_from(from.refusal) {
-        Ok(Wire::None) => Ok(Done { version: count(from.version)?, existed: from.existed }),
-        Ok(Wire::NoQuorum) => Err(Refusal::NoQuorum),
-        Ok(Wire::Limit) => Err(Refusal::Limit),
-        Ok(Wire::NotLeader) => Err(Refusal::NotLeader),
-        // A refusal of a later version says at least this much.
-        Ok(Wire::UnknownOutcome) | Err(_) => Err(Refusal::UnknownOutcome),
-    };
-    Ok(ForwardReply { id: from.id, result })
+fn stamp(from: proto::Stamp) -> Result<Stamp, WireError> {
+    Ok(Stamp {
+        generation: generation(&from.generation)?,
+        session: count(from.session)?,
+        seq: count(from.seq)?,
+        floor: count(from.floor)?,
+    })
 }
