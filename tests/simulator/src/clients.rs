@@ -61,8 +61,8 @@ pub struct Later {
     pub at: u64,
     /// Where.
     pub slot: usize,
-    /// The process that got it.
-    pub runs_since: u64,
+    /// Who got it.
+    pub who: Incarnation,
     /// For what.
     pub question: Question,
     /// Itself.

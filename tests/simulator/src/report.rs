@@ -94,6 +94,10 @@ pub struct Report {
     pub writes: [u64; 4],
     /// Reads answered and refused.
     pub reads: (u64, u64),
+    /// Values that must be there after healing, over all nodes.
+    pub expected: u64,
+    /// Values that were.
+    pub held: u64,
     /// Messages sent.
     pub messages: u64,
 }
@@ -122,7 +126,11 @@ impl Report {
             ("messages", self.messages.to_string()),
             ("writes", format!("{ok} ok, {unknown} unknown, {no_quorum} no quorum, {refused} refused")),
             ("reads", format!("{} answered, {} refused", self.reads.0, self.reads.1)),
-            ("quorum-acknowledged values lost", "0".to_owned()),
+            (
+                "values looked for on every node after healing",
+                format!("{}, found {}", self.expected, self.held),
+            ),
+            ("quorum-acknowledged values lost", self.expected.saturating_sub(self.held).to_string()),
         ];
         let width = rows.iter().map(|(what, _)| what.len()).max().unwrap_or(0);
         let rows = rows.iter().map(|(what, n)| format!("| {what:width$} | {n} |\n"));
@@ -142,6 +150,8 @@ impl Report {
         self.wipes += other.wipes;
         self.entries += other.entries;
         self.messages += other.messages;
+        self.expected += other.expected;
+        self.held += other.held;
         self.reads = (self.reads.0 + other.reads.0, self.reads.1 + other.reads.1);
         for (sum, n) in self.faults.iter_mut().zip(other.faults) {
             *sum += n;

@@ -170,6 +170,8 @@ impl World {
         }
         for node in &self.nodes[..self.operator.pods] {
             if let Some(node) = &node.node {
+                self.report.expected += self.checker.expected();
+                self.report.held += node.replica().store().entries() as u64;
                 self.checker.nothing_lost(node)?;
             }
         }

@@ -70,6 +70,11 @@ impl Node {
             && (old.generation, old.term) == (lease.generation, lease.term)
         {
             lease.end = lease.end.max(old.end);
+            // Each says what the log's time is at the latest: the one that says the least is the nearest to it. (An older
+            // append that comes late was answered with an older clock.)
+            if old.latest_log_time(self.now) < lease.latest_log_time(self.now) {
+                (lease.log_time, lease.log_time_at) = (old.log_time, old.log_time_at);
+            }
         }
         self.replica.set_lease(Some(lease));
     }

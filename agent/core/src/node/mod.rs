@@ -107,7 +107,7 @@ impl Node {
             next_ping: now,
             met_epoch: 0,
             own: Own::new(now),
-            replica: Arc::new(Replica::new(settings.testing)),
+            replica: Arc::new(Replica::seeded(rng.next(), settings.testing)),
             outbox: Outbox::new(me),
             dirty: false,
             wipes: 0,

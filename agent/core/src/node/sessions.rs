@@ -147,7 +147,12 @@ impl Node {
 
     /// Sessions that nobody uses any more are ended, by entries of the log.
     pub(super) fn end_idle_sessions(&mut self) {
-        let (now, idle) = (self.now, self.settings.session_idle);
+        let now = self.now;
+        let mut idle = self.settings.session_idle;
+        if self.replica.store().dedup_bytes() > self.settings.dedup_bytes / 2 {
+            // Whoever died leaves results that nobody will ask for; where room is short, they are not kept for long.
+            idle = idle.min(self.settings.lease.times(5));
+        }
         if !self.serves() {
             return;
         }

@@ -189,6 +189,9 @@ impl Node {
     fn append_write(&mut self, stamp: Option<Stamp>, request: Request) -> Option<Index> {
         let now = self.now;
         let log_now = self.bound_ref()?.leader_ref()?.log_now(now);
+        let generation = self.bound_ref()?.generation;
+        // (Every stamp that is admitted is of this generation, but for a mutant that applies others.)
+        let stamp = stamp.filter(|stamp| stamp.generation == generation);
         let tag = stamp.map(|s| Tag { session: s.session, seq: s.seq, floor: s.floor });
         let op = match request {
             Request::Put { cache, key, value, ttl, condition } => {

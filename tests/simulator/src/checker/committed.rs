@@ -117,6 +117,13 @@ impl Checker {
         Ok(())
     }
 
+    /// Values that the log of the newest generation says are there.
+    #[must_use]
+    pub fn expected(&self) -> u64 {
+        let life = self.newest().and_then(|generation| self.lives.get(&generation));
+        life.map_or(0, |life| life.model.total().entries)
+    }
+
     /// 12, after healing: what a node holds is exactly what the log of the newest generation says.
     ///
     /// # Errors

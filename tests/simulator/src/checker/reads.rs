@@ -102,9 +102,9 @@ impl Checker {
             return Ok(()); // what was put there directly is not in the log yet
         }
         let (reached, most) = (before.reached, life.clock.at_most(found.term, at));
-        self.value(life, read.cache, read.key, found, |end| {
-            if self.drift_beyond { (true, true) } else { (end > reached, end <= most) }
-        })
+        let may = |end| if self.drift_beyond { (true, true) } else { (end > reached, end <= most) };
+        let bounds = || format!("; {who} may judge by {reached:?} to {most:?}");
+        self.value(life, read.cache, read.key, found, may, bounds)
     }
 
     /// The value is the one that stood there. `may`: whether a value with this end may be returned, and may be missing.
@@ -115,6 +115,7 @@ impl Checker {
         key: &[u8],
         found: &Found,
         may: impl Fn(LogTime) -> (bool, bool),
+        bounds: impl Fn() -> String,
     ) -> Check {
         let held = life.model.at(cache, key, found.index);
         let ending = |held: &Held| held.end.map_or((true, false), &may);
@@ -130,7 +131,7 @@ impl Checker {
         ensure(same, || format!("12: {found:?} was read of {cache} {key}, where {held:?} stood"))?;
         ensure(timely, || {
             let end = held.and_then(|held| held.end);
-            format!("13: {found:?} was read of {cache} {key}, which ends at {end:?}")
+            format!("13: {found:?} was read of {cache} {key}, which ends at {end:?}{}", bounds())
         })
     }
 
@@ -151,7 +152,8 @@ impl Checker {
             format!("Linearizable: {found:?} was read for {point:?}")
         })?;
         self.point(before, point)?;
-        self.value(life, cache, key, found, |end| (end > point.log_time, end <= point.log_time))
+        let may = |end| (end > point.log_time, end <= point.log_time);
+        self.value(life, cache, key, found, may, || format!("; {point:?}"))
     }
 
     /// A point is no older than the question for it.

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use bytes::Bytes;
 use rauthy_core::replica::Position;
-use rauthy_core::{Found, Input, ReadPoint, ReadRefusal};
+use rauthy_core::{Found, Incarnation, Input, ReadPoint, ReadRefusal};
 
 use crate::checker::reads::Leased;
 use crate::clients::{Later, Question, Watcher, traffic};
@@ -21,8 +21,8 @@ impl World {
             self.clients.points.extract_if(.., |later| later.at <= now).collect()
         };
         for later in due {
-            if self.nodes[later.slot].runs() && self.nodes[later.slot].runs_since == later.runs_since {
-                self.read_at(later.slot, &later.question, later.point)?;
+            if self.nodes[later.slot].runs() {
+                self.read_at(later.slot, &later.who, &later.question, later.point)?;
             }
         }
         let slot = self.random.pick(self.nodes.len());
@@ -196,17 +196,25 @@ impl World {
             return Ok(());
         };
         self.checker.point(question.before, point)?;
+        let Some(who) = self.nodes[slot].node.as_ref().map(|node| node.me().clone()) else { return Ok(()) };
         if self.random.chance(700) {
-            return self.read_at(slot, &question, point);
+            return self.read_at(slot, &who, &question, point);
         }
         let at = self.now + self.random.between(0, 300_000);
-        let runs_since = self.nodes[slot].runs_since;
-        self.clients.points.push(Later { at, slot, runs_since, question, point });
+        self.clients.points.push(Later { at, slot, who, question, point });
         Ok(())
     }
 
-    fn read_at(&mut self, slot: usize, question: &Question, point: ReadPoint) -> Result<(), String> {
+    fn read_at(
+        &mut self,
+        slot: usize,
+        who: &Incarnation,
+        question: &Question,
+        point: ReadPoint,
+    ) -> Result<(), String> {
         let Some(node) = &self.nodes[slot].node else { return Ok(()) };
+        // The step that gave the point may have ended this life, or joined another generation, after it.
+        let same = node.me() == who && self.generation_of(slot) == Some(point.generation);
         let Question { cache, key, at, before, .. } = question;
         match node.replica().get_at(cache, key, point) {
             Ok(found) => {
@@ -218,8 +226,8 @@ impl World {
             }
             Err(refusal) => {
                 self.clients.reads.1 += 1;
-                let same = self.generation_of(slot) == Some(point.generation);
-                if same || refusal != ReadRefusal::Gap {
+                // A new life may be in the same generation, and hold nothing yet.
+                if same && self.generation_of(slot) == Some(point.generation) {
                     return Err(format!(
                         "Linearizable: n{slot} refuses its own point {point:?}: {refusal:?}"
                     ));
