@@ -127,7 +127,7 @@ impl World {
         self.operator.written = list;
         self.operator.written_at = self.now;
         self.operator.committing = false;
-        let stale = if self.now < self.faults_until { 120 } else { 0 };
+        let stale = if self.now < self.faults_until && self.script.is_none() { 120 } else { 0 };
         for slot in 0..self.nodes.len() {
             let longest = if self.random.chance(stale) { 40 } else { 2 } * SECOND;
             let at = self.now + self.random.between(10_000, longest);

@@ -55,7 +55,7 @@ impl World {
         self.checker.at(self.now, self.drift_beyond);
         self.everybody_is_answered()?;
         let slot = self.random.pick(self.nodes.len());
-        let faulty = self.now < self.faults_until;
+        let faulty = self.now < self.faults_until && self.script.is_none();
         if faulty && self.random.chance(4) {
             self.burst(slot)?;
         } else if self.random.chance(350) {

@@ -13,6 +13,13 @@ fn caught(mutant: Mutant, mix: Mix, sizes: &[usize]) {
         let nodes = sizes[seed as usize % sizes.len()];
         let options = Options { mutant: Some(mutant), ..Options::new(seed, nodes, 25, mix) };
         if let Err(failure) = run(&options) {
+            // It is the missing rule that was noticed, not something else in that history.
+            let whole = run(&Options { mutant: None, ..options });
+            assert!(
+                whole.is_ok(),
+                "with all rules, too: {}",
+                whole.err().map(|f| f.to_string()).unwrap_or_default()
+            );
             println!("{mutant:?}: seed {seed}, {nodes} nodes: {}", failure.message);
             return;
         }
