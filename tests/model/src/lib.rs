@@ -14,4 +14,5 @@ pub mod catalogue;
 pub mod genesis;
 pub mod lists;
 pub mod search;
+pub mod seats;
 pub mod slots;

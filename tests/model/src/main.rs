@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use rauthy_model::catalogue::{Check, Size, checks};
 use rauthy_model::lists::{Lists, Plan, Rule, Variant};
 use rauthy_model::search::{Limits, Report, Walks, can_always_finish, exhaust, walk};
+use rauthy_model::seats;
 use rauthy_model::slots::bit;
 
 const EXAMPLES: &str = "Examples:
@@ -47,6 +48,8 @@ enum Command {
     },
     /// Searches a plan of host lists under the rule or a variant.
     Lists(ListsArgs),
+    /// Searches seat swaps and a change of size inside one generation.
+    Seats(SeatsArgs),
 }
 
 #[derive(Args)]
@@ -89,6 +92,44 @@ struct ListsArgs {
     story: bool,
     #[command(flatten)]
     bounds: Bounds,
+}
+
+#[derive(Args)]
+struct SeatsArgs {
+    /// Slots before the change of size.
+    #[arg(default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=5))]
+    before: u8,
+    /// Slots after it; left out: no change.
+    #[arg(value_parser = clap::value_parser!(u8).range(1..=5))]
+    after: Option<u8>,
+    /// Switches that are turned, with commas between.
+    #[arg(long = "variant", value_delimiter = ',', value_parser = seats_variant)]
+    variants: Vec<seats::Variant>,
+    /// Restarts of all slots together.
+    #[arg(long, default_value_t = 1)]
+    restarts: usize,
+    /// The highest term.
+    #[arg(long, default_value_t = 3)]
+    terms: u8,
+    /// Entries of a log.
+    #[arg(long, default_value_t = 5)]
+    entries: u8,
+    /// Leaders append other entries too.
+    #[arg(long)]
+    writes: bool,
+    /// So many random walks instead of everything.
+    #[arg(long)]
+    walks: Option<u64>,
+    /// Tell the counterexample.
+    #[arg(long)]
+    story: bool,
+    #[command(flatten)]
+    bounds: Bounds,
+}
+
+fn seats_variant(word: &str) -> Result<seats::Variant, String> {
+    let words: Vec<_> = seats::Variant::ALL.iter().map(|v| v.word()).collect();
+    seats::Variant::named(word).ok_or_else(|| format!("known are {}", words.join(", ")))
 }
 
 fn variant(word: &str) -> Result<Variant, String> {
@@ -143,20 +184,20 @@ fn act(command: Command, out: &mut impl Write) -> io::Result<bool> {
             }
             Ok(report.story().is_some())
         }
-        Command::Lists(args) => {
-            let report = search_lists(&args);
-            writeln!(out, "{report}")?;
-            for (feature, count) in &report.features {
-                writeln!(out, "  {count:>12}  {feature}")?;
-            }
-            if args.story
-                && let Some(story) = report.story()
-            {
-                write!(out, "{story}")?;
-            }
-            Ok(true)
-        }
+        Command::Lists(args) => show(&search_lists(&args), args.story, out),
+        Command::Seats(args) => show(&search_seats(&args), args.story, out),
     }
+}
+
+fn show(report: &Report, story: bool, out: &mut impl Write) -> io::Result<bool> {
+    writeln!(out, "{report}")?;
+    for (feature, count) in &report.features {
+        writeln!(out, "  {count:>12}  {feature}")?;
+    }
+    if story && let Some(story) = report.story() {
+        write!(out, "{story}")?;
+    }
+    Ok(true)
 }
 
 fn run<'a>(
@@ -195,5 +236,16 @@ fn search_lists(args: &ListsArgs) -> Report {
         Some(walks) => walk(&model, Walks { walks, steps: args.steps, seed: args.seed }),
         None if args.finish => can_always_finish(&model, limits),
         None => exhaust(&model, limits),
+    }
+}
+
+fn search_seats(args: &SeatsArgs) -> Report {
+    let SeatsArgs { before, after, restarts, terms, entries, writes, .. } = *args;
+    let sizes = (usize::from(before), usize::from(after.unwrap_or(before)));
+    let bounds = seats::Bounds { restarts, terms, entries, writes };
+    let model = seats::Seats::new(sizes, seats::Rule::with(&args.variants), bounds);
+    match args.walks {
+        Some(walks) => walk(&model, Walks { walks, steps: 200, seed: 1 }),
+        None => exhaust(&model, Limits::from(&args.bounds)),
     }
 }

@@ -6,6 +6,7 @@
 
 mod genesis;
 mod lists;
+mod seats;
 
 use std::fmt;
 
@@ -54,6 +55,8 @@ pub enum Topic {
     Lists,
     /// Rule 3f, and what may follow.
     TakenBack,
+    /// Rules 1 and 4 inside a generation.
+    Seats,
 }
 
 /// One search with its expected answer.
@@ -130,5 +133,6 @@ impl Check {
 pub fn checks() -> Result<Vec<Check>, BadPlan> {
     let mut checks = genesis::checks();
     checks.extend(lists::checks()?);
+    checks.extend(seats::checks());
     Ok(checks)
 }
