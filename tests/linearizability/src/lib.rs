@@ -19,10 +19,12 @@
 //! Nothing here does I/O or knows the protocol: the simulator's histories and those of real processes look the same.
 
 mod bits;
+mod classes;
 mod config;
 mod failure;
 mod history;
 mod model;
+mod outlook;
 mod plan;
 mod search;
 mod segment;
@@ -50,7 +52,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { states: 2_000_000, tries: 50_000_000 }
+        Self { states: 2_000_000, tries: 20_000_000 }
     }
 }
 

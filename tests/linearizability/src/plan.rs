@@ -10,7 +10,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::history::{Answer, Op, Operation, Outcome, Seen, Value};
+use crate::classes::{Class, classes};
+use crate::history::{Answer, Op, Operation, Outcome, Value};
 use crate::model::{Expect, Kind, Step, What};
 use crate::segment::{Placed, Segment};
 
@@ -22,6 +23,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) bits: Vec<u32>,
     pub(crate) events: Vec<Event>,
     pub(crate) classes: Vec<Class>,
+    /// The indices of the steps, in order.
+    pub(crate) told: Vec<u64>,
     /// The most steps that were open at one time.
     pub(crate) concurrency: usize,
     /// The values that [`What::Bytes`] counts.
@@ -43,37 +46,21 @@ pub(crate) enum EventKind {
     WindowEnds,
 }
 
-/// Unknown writes with the same effect. From the call of one on it makes no difference which of those that were
-/// called is used, so only how many were is kept, and they count as used in the order of their calls.
-pub(crate) struct Class {
-    pub(crate) step: Step,
-    pub(crate) members: Vec<Placed>,
-    /// When the last one who read its value had the answer; 0 if nobody did, `u64::MAX` if it can always matter.
-    pub(crate) read_until: u64,
-    /// The first of the classes that differ in the value only.
-    pub(crate) family: u32,
-}
-
-impl Class {
-    /// Whether at this time nobody who reads its value is left: then the value makes no difference any more.
-    pub(crate) fn faded(&self, time: u64) -> bool {
-        self.read_until < time
-    }
-
-    /// How many were called by this time.
-    pub(crate) fn called(&self, time: u64) -> usize {
-        self.members.partition_point(|member| member.call <= time)
-    }
-}
-
 impl<'a> Plan<'a> {
     pub(crate) fn new<K>(operations: &'a [Operation<K>], segment: &Segment) -> Self {
-        let mut values = Values::new(operations, segment);
+        let mut values = Values::default();
         let mut placed = segment.answered.clone();
         placed.sort_by_key(|p| (p.call, p.ret, p.operation));
         let steps: Vec<Step> = placed.iter().map(|p| values.step(&operations[p.operation])).collect();
-        let classes = classes(operations, segment, &mut values);
+        let mut unknown = segment.unknown.clone();
+        unknown.sort_by_key(|p| (p.call, p.operation));
+        let unknown = unknown.into_iter().map(|p| (values.step(&operations[p.operation]), p)).collect();
+        let answered = steps.iter().zip(placed.iter().map(|placed| placed.ret));
+        let classes = classes(answered, unknown);
+        let mut told: Vec<u64> = steps.iter().filter_map(|step| step.index).collect();
+        told.sort_unstable();
         let mut plan = Self {
+            told,
             bits: vec![0; steps.len()],
             steps,
             placed,
@@ -130,67 +117,14 @@ impl<'a> Plan<'a> {
     }
 }
 
-fn classes<'a, K>(operations: &'a [Operation<K>], segment: &Segment, values: &mut Values<'a>) -> Vec<Class> {
-    let mut unknown = segment.unknown.clone();
-    unknown.sort_by_key(|p| (p.call, p.operation));
-    let mut by_step: HashMap<Step, usize> = HashMap::new();
-    let mut families: HashMap<Step, u32> = HashMap::new();
-    let mut classes: Vec<Class> = Vec::new();
-    for member in unknown {
-        let mut step = values.step(&operations[member.operation]);
-        let mut read_until = u64::MAX;
-        let mut family = step;
-        if let Kind::Put { what, condition, window } = step.kind {
-            read_until = values.read_until(what);
-            family.kind = Kind::Put { what: What::Unseen, condition, window };
-            // Of a value that nobody reads it makes no difference which it is: the answers that depend on its being
-            // there (existed, condition failed, not a number) are the same for each.
-            step = if read_until == 0 { family } else { step };
-        }
-        let at = *by_step.entry(step).or_insert(classes.len());
-        if let Some(class) = classes.get_mut(at) {
-            class.members.push(member);
-            continue;
-        }
-        let family = *families.entry(family).or_insert(at as u32);
-        classes.push(Class { step, members: vec![member], read_until, family });
-    }
-    classes
-}
-
-/// Numbers for values, and until when they are read.
+/// Numbers for values.
+#[derive(Default)]
 struct Values<'a> {
     numbers: HashMap<&'a [u8], u32>,
     list: Vec<&'a Value>,
-    read_until: HashMap<What, u64>,
-    /// Somebody increments: then any number may matter, because of the sum.
-    increments: bool,
 }
 
 impl<'a> Values<'a> {
-    fn new<K>(operations: &'a [Operation<K>], segment: &Segment) -> Self {
-        let mut values =
-            Self { numbers: HashMap::new(), list: Vec::new(), read_until: HashMap::new(), increments: false };
-        for placed in segment.answered.iter().chain(&segment.unknown) {
-            let operation = &operations[placed.operation];
-            values.increments |= matches!(operation.op, Op::Increment { .. });
-            if let Outcome::Done { answer: Answer::Found(Some(Seen { value, .. })), .. } = &operation.outcome
-            {
-                let what = values.what(value);
-                let until = values.read_until.entry(what).or_default();
-                *until = (*until).max(placed.ret);
-            }
-        }
-        values
-    }
-
-    fn read_until(&self, what: What) -> u64 {
-        match what {
-            What::Number(_) if self.increments => u64::MAX,
-            _ => self.read_until.get(&what).map_or(0, |until| (*until).max(1)),
-        }
-    }
-
     fn what(&mut self, value: &'a Value) -> What {
         let bytes = match value {
             Value::Number(number) => return What::Number(*number),

@@ -27,7 +27,7 @@
 //!    order shorter and 2 moves steps forward, so doing both as often as possible ends. In particular a put of a
 //!    value that nobody saw, and that nobody's "existed" needs, is never tried.
 //! 5. **Like unknown writes.** Exchanging two that do the same and were both called changes nothing, as both stay open
-//!    for ever; so only their number counts ([`crate::plan::Class`]). The same holds for puts that differ in their
+//!    for ever; so only their number counts ([`crate::classes::Class`]). The same holds for puts that differ in their
 //!    values only, once nobody is left who reads these. One of which the value is still read is not spent on an
 //!    operation that only wants something to be there, and replaces or removes it, while there is one of which it is
 //!    not: in a valid order the two could change places. Nor is an unknown removal spent where the value may vanish by
@@ -38,6 +38,7 @@ use std::cmp::Reverse;
 use crate::Limits;
 use crate::config::{Config, Seen};
 use crate::model::{Kind, State, Step};
+use crate::outlook::Outlook;
 use crate::plan::{Event, EventKind, Plan};
 
 #[derive(Debug)]
@@ -290,7 +291,7 @@ impl<'a> Search<'a> {
                     && !config.done.contains(self.plan.bits[*other as usize])
             })
         };
-        step.apply(config.state, event.time).filter(|_| !step.index.is_some_and(waits))
+        self.plan.effect(step, config.state, event.time).filter(|_| !step.index.is_some_and(waits))
     }
 
     /// Everything that can be placed instead of what the event wants; the most promising last.
@@ -310,18 +311,7 @@ impl<'a> Search<'a> {
             .filter_map(|number| Some((Choice::Step(*number), self.place(config, event, *number)?)))
             .collect();
 
-        // Who could come next after an unknown write that leads to this state: an open step, or another unknown write.
-        let steps = open.iter().map(|number| &plan.steps[*number as usize]);
-        let depending: Vec<&Step> = steps.filter(|step| !step.is_blind()).collect();
-        let unknown = left.iter().map(|class| &plan.classes[*class as usize].step);
-        let chained: Vec<&Step> = unknown.filter(|step| !step.is_blind()).collect();
-        let accepts = |step: &&&Step, state| step.apply(state, now).is_some();
-        let needed = |state| depending.iter().chain(&chained).any(|step| accepts(&step, state));
-        let by_value = |state| {
-            chained.iter().any(|step| accepts(&step, state))
-                || depending.iter().filter(|step| !step.needs_any()).any(|step| accepts(&step, state))
-        };
-
+        let outlook = Outlook::new(plan, event, config, &open, &left);
         let vanishes = config.state.may_expire(now);
         // Of a family those whose values make no difference any more are alike: one of them is enough.
         let mut faded: Vec<u32> = Vec::new();
@@ -333,19 +323,20 @@ impl<'a> Search<'a> {
             let pointless = config.fresh && class.step.is_blind()
                 || class.step.kind == Kind::Remove && vanishes
                 || old && known;
-            let Some(state) = class.step.apply(config.state, now).filter(|_| !pointless) else { continue };
+            let Some(state) = plan.effect(&class.step, config.state, now).filter(|_| !pointless) else {
+                continue;
+            };
             if old {
                 faded.push(class.family);
             }
             // At the end of windows it may be the last one placed, and whoever needs it comes later.
             let last = !class.step.is_blind() && must_end(config.state, event);
-            let leads_on = last || needed(state) || state.may_expire(now) && needed(state.emptied());
-            let spared = !old && known && !last && !by_value(state) && !state.may_expire(now);
-            if state != config.state && leads_on && !spared {
+            let spared = !old && known && !last && outlook.any_value_serves(state);
+            if state != config.state && !spared && (last || outlook.leads_on(state)) {
                 rest.push((Choice::Class(number), state));
             }
         }
-        if vanishes && needed(config.state.emptied()) {
+        if vanishes && outlook.leads_on(config.state.emptied()) {
             rest.push((Choice::Vanish, config.state.emptied()));
         }
         let wanted = wanted.map(|number| &plan.steps[number as usize]);
@@ -355,7 +346,7 @@ impl<'a> Search<'a> {
                 Choice::Vanish => (1, 0),
                 Choice::Class(class) => (0, plan.classes[*class as usize].read_until),
             };
-            (wanted.is_some_and(|step| step.apply(*state, now).is_some()), kind, Reverse(until))
+            (wanted.is_some_and(|step| plan.effect(step, *state, now).is_some()), kind, Reverse(until))
         });
         rest
     }

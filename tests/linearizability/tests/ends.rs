@@ -57,6 +57,10 @@ fn an_unknown_write_may_depend_on_a_value_that_ends_before_it_is_seen() {
     tale().op(3, (30, 31), Op::Read, found("b")).op(3, (32, 33), Op::Read, found("b")).holds();
     let gone = tale().op(3, (21, 22), Op::Read, Outcome::nothing());
     gone.op(3, (30, 31), Op::Read, found("b")).fails();
+    // The value that ends is that of an unknown write itself.
+    let tale =
+        Tale::new().lost(1, 0, put_until("a", 10, 20)).lost(2, 12, Op::put_if("b", Condition::IfVersion(1)));
+    tale.op(3, (30, 31), Op::Read, found("b")).holds();
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 mod support;
 
-use rauthy_linearizability::{Condition, Op, Outcome};
+use rauthy_linearizability::{Answer, Condition, Op, Outcome};
 use support::{Tale, add, done, existed, found, number, written};
 
 #[test]
@@ -87,6 +87,15 @@ fn which_unknown_write_was_there_matters_while_its_value_is_read() {
     };
     tale().op(4, (52, 55), Op::put("c"), done()).op(3, (60, 61), Op::Read, found("c")).holds();
     tale().op(3, (60, 61), Op::Read, found("c")).fails();
+}
+
+#[test]
+fn a_number_does_not_stand_for_some_text_where_somebody_increments() {
+    let not_a_number = Outcome::saw(Answer::NotANumber);
+    let tale = Tale::new().lost(1, 0, Op::put(1)).lost(2, 0, Op::put("text"));
+    let tale = tale.op(3, (10, 11), Op::Delete, existed(true)).op(3, (12, 13), add(4), not_a_number.clone());
+    tale.holds();
+    tale.op(3, (14, 15), Op::Delete, done()).op(3, (16, 17), add(4), not_a_number).fails();
 }
 
 #[test]

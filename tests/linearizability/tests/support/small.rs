@@ -35,9 +35,9 @@ pub struct Lie {
     number: u64,
 }
 
-/// At most so many operations, that take effect before `end`.
-pub fn raws(most: usize, end: u64) -> impl Strategy<Value = Vec<Raw>> {
-    prop::collection::vec(raw(end), 1..=most)
+/// At most so many operations, that take effect before `end`; of every `1 + answered` one has no answer.
+pub fn raws(most: usize, end: u64, answered: u32) -> impl Strategy<Value = Vec<Raw>> {
+    prop::collection::vec(raw(end, answered), 1..=most)
 }
 
 pub fn lies() -> impl Strategy<Value = Vec<Lie>> {
@@ -45,8 +45,9 @@ pub fn lies() -> impl Strategy<Value = Vec<Lie>> {
     prop::collection::vec(lie.prop_map(|(which, kind, number)| Lie { which, kind, number }), 0..=2)
 }
 
-fn raw(end: u64) -> impl Strategy<Value = Raw> {
-    let fate = prop_oneof![4 => Just(Fate::Answered), 1 => Just(Fate::Applied), 1 => Just(Fate::Lost)];
+fn raw(end: u64, answered: u32) -> impl Strategy<Value = Raw> {
+    let fate =
+        prop_oneof![2 * answered => Just(Fate::Answered), 1 => Just(Fate::Applied), 1 => Just(Fate::Lost)];
     let ttl = prop_oneof![2 => Just(None), 1 => (0..4u64, 0..4u64, 0..4u64).prop_map(Some)];
     (0..12u8, 0..4u8, 0..end, 0..6u64, 0..6u64, fate, any::<bool>(), any::<bool>(), ttl, 0..6u64).prop_map(
         |(kind, value, point, before, after, fate, tell_index, tell_more, ttl, wanted)| Raw {
