@@ -91,7 +91,20 @@ impl World {
                 self.network.slow = Some((*slot, *delay));
                 self.heal_at = later;
             }
-            Fault::HandOver(slot) => self.deliver(*slot, Input::HandOver)?,
+            Fault::HandOver(slot) => {
+                self.deliver(*slot, Input::HandOver)?;
+                if self.script.is_none() && self.random.chance(300) {
+                    // It hears nothing of what comes of it.
+                    let at = self.now + self.random.between(100, 3000);
+                    self.aimed.push((at, Fault::Deaf(*slot)));
+                }
+            }
+            Fault::Deaf(slot) => {
+                self.cut(|_, to| to == *slot, self.now + 4 * SECOND);
+                self.deaf = Some(*slot);
+                // Where nobody writes it misses nothing, and may be elected.
+                self.next_write = self.now + self.random.between(0, 3 * SECOND);
+            }
             Fault::LinkLost(slot, other) => {
                 self.deliver(*slot, Input::LinkLost(self.slots[*other].clone()))?;
             }
@@ -144,7 +157,7 @@ impl World {
         self.trace.line(self.now, "the faults stop");
         self.network.heal();
         self.heal_at = u64::MAX;
-        self.rolling = None;
+        (self.rolling, self.deaf) = (None, None);
         self.delayed.clear();
         for (at, ..) in &mut self.operator.arrivals {
             *at = self.now;

@@ -100,6 +100,10 @@ pub struct Clients {
     pub watchers: Vec<Watcher>,
     /// A reader stands still in the middle of a read: nobody else does meanwhile.
     pub paused: bool,
+    /// Links that were cut when they were last counted.
+    pub cuts: usize,
+    /// Until then All is asked for more often, in the world's time.
+    pub pressed_until: u64,
     declared: BTreeMap<&'static str, Generation>,
     versions: BTreeMap<(&'static str, Bytes), Index>,
 }
@@ -117,6 +121,8 @@ impl Default for Clients {
             readers: vec![None; READERS],
             watchers: Vec::new(),
             paused: false,
+            cuts: 0,
+            pressed_until: 0,
             declared: BTreeMap::new(),
             versions: BTreeMap::new(),
         }

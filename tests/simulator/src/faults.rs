@@ -37,6 +37,8 @@ pub enum Fault {
     NoBulk,
     /// Somebody wants this many replicas.
     Resize(usize),
+    /// Nothing reaches this slot until it asks for an election; what it says is heard.
+    Deaf(usize),
     /// The clocks of a process jump apart.
     ClockJump(usize),
     /// All processes restart one after the other, each when the one before is ready.
@@ -44,7 +46,7 @@ pub enum Fault {
 }
 
 /// Names of the kinds, for reports.
-pub const KINDS: [&str; 16] = [
+pub const KINDS: [&str; 17] = [
     "crash",
     "crash-majority",
     "freeze",
@@ -61,6 +63,7 @@ pub const KINDS: [&str; 16] = [
     "no-bulk",
     "resize",
     "clock-jump",
+    "deaf",
 ];
 
 impl Fault {
@@ -84,6 +87,7 @@ impl Fault {
             Self::NoBulk => 13,
             Self::Resize(_) => 14,
             Self::ClockJump(_) => 15,
+            Self::Deaf(_) => 16,
         }
     }
 
@@ -104,7 +108,8 @@ impl Fault {
             56..66 => Self::OneWay(slot, other),
             66..70 => Self::Bridge(slot),
             70..78 => Self::Storm,
-            78..83 => Self::Slow(slot, random.between(20_000, 800_000)),
+            81..83 => Self::Deaf(slot),
+            78..81 => Self::Slow(slot, random.between(20_000, 800_000)),
             83..91 => Self::HandOver(slot),
             91..92 => Self::LinkLost(slot, other),
             92 => Self::ClockJump(slot),

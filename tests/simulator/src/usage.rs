@@ -13,6 +13,7 @@ use rauthy_core::{AckLevel, Done, Effect, Generation, Input, Refusal, Request, S
 
 use crate::clients::Attempt;
 use crate::clients::stamped::Move;
+use crate::faults::Fault;
 use crate::world::{SECOND, World};
 
 /// Whoever asks has an answer so long after his deadline.
@@ -56,6 +57,9 @@ impl World {
         self.everybody_is_answered()?;
         let slot = self.random.pick(self.nodes.len());
         let faulty = self.now < self.faults_until && self.script.is_none();
+        if faulty {
+            self.press();
+        }
         if faulty && self.random.chance(4) {
             self.burst(slot)?;
         } else if self.random.chance(350) {
@@ -68,11 +72,28 @@ impl World {
         self.watch()
     }
 
+    /// While slots are about to leave, one of them may hear nothing of it, and what is written must be seen everywhere: All
+    /// has to wait for those as well that have no seat any more.
+    fn press(&mut self) {
+        let list = &self.operator.written;
+        let Some(next) = &list.next else { return };
+        self.clients.pressed_until = self.now + SECOND;
+        let leaves =
+            |slot: &usize| list.now.contains(&self.slots[*slot]) && !next.contains(&self.slots[*slot]);
+        let leaving: Vec<usize> = (0..self.slots.len()).filter(leaves).collect();
+        if !leaving.is_empty() && self.random.chance(20) {
+            let slot = leaving[self.random.pick(leaving.len())];
+            self.aimed.push((self.now, Fault::Isolate(slot)));
+        }
+    }
+
     /// A client that stamps nothing writes something.
     fn write_something(&mut self, slot: usize) -> Result<(), String> {
         let generation = self.generation_of(slot);
         let number = self.checker.requests.next();
         let (request, level) = self.clients.wish(number, generation, &mut self.random);
+        let pressed = level == AckLevel::Quorum && self.now < self.clients.pressed_until;
+        let level = if pressed && self.random.chance(500) { AckLevel::All } else { level };
         self.checker.requests.add(0, request, level, None, self.now);
         self.propose(slot, number, None)
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use rauthy_core::message::Body;
 use rauthy_core::{
     Event, Input, Message, Output, Settings, SizeChange, SizeProgress, SizeRefusal, Slot, Span,
 };
@@ -23,6 +24,8 @@ const HEALING: u64 = 60 * SECOND;
 /// The ring is small, so that snapshots happen.
 pub(crate) const RING: usize = 24 << 10;
 pub(crate) const PENDING: usize = 256 << 10;
+/// So long after a leadership has begun every node is read from at every step.
+const WATCHED: u64 = 4000;
 /// Slots that a world with changes of size may use.
 const MOST_SLOTS: usize = 7;
 
@@ -61,9 +64,13 @@ pub struct World {
     pub(crate) trace: Trace,
     pub(crate) report: Report,
     pub(crate) next_write: u64,
+    /// A leadership has just begun: until then, everybody is read from at every step.
+    watched_until: u64,
     pub(crate) next_fault: u64,
     pub(crate) heal_at: u64,
     pub(crate) restarts: Vec<(u64, usize)>,
+    /// Nothing reaches it until it asks for an election.
+    pub(crate) deaf: Option<usize>,
     pub(crate) rolling: Option<usize>,
     pub(crate) faults_until: u64,
     pub(crate) mix: Mix,
@@ -140,9 +147,11 @@ impl World {
             trace,
             report: Report::default(),
             next_write: SECOND,
+            watched_until: 0,
             next_fault: 4 * SECOND,
             heal_at: u64::MAX,
             restarts: Vec::new(),
+            deaf: None,
             rolling: None,
             faults_until,
             mix: options.mix,
@@ -238,7 +247,14 @@ impl World {
             self.trace.line(self.now, "the network heals");
         } else if self.next_write <= self.now {
             self.use_cache()?;
-            self.next_write = self.now + self.random.between(1000, 40_000);
+            // Now and then nobody writes for a while: whoever hears nothing is up to date all the same.
+            let quiet = self.script.is_none() && self.random.chance(6);
+            self.next_write = self.now
+                + if quiet {
+                    self.random.between(SECOND, 4 * SECOND)
+                } else {
+                    self.random.between(1000, 40_000)
+                };
         } else if self.tell_at <= self.now {
             self.tell_fortunes();
         } else if faulty && self.next_fault <= self.now {
@@ -251,6 +267,9 @@ impl World {
             };
             self.inject(&fault)?;
             self.next_fault = self.now + self.random.between(100_000, 4 * SECOND);
+        }
+        if self.now < self.watched_until && self.script.is_none() {
+            self.read_everywhere()?;
         }
         self.roll()
     }
@@ -365,6 +384,10 @@ impl World {
 
     fn send(&mut self, slot: usize, message: Message) -> Result<(), String> {
         self.checker.sent(&message)?;
+        if self.deaf == Some(slot) && matches!(message.body, Body::PreVote(_)) {
+            self.network.cut.retain(|(_, to)| *to != slot);
+            self.deaf = None;
+        }
         let Some(to) = self.slots.iter().position(|s| *s == message.to) else { return Ok(()) };
         self.network.send(self.now, slot, to, message, &mut self.random);
         self.trace.mix(self.now ^ (to as u64) << 60);
@@ -374,6 +397,8 @@ impl World {
     fn event(&mut self, slot: usize, event: &Event) -> Result<(), String> {
         match event {
             Event::Leading { .. } => {
+                // What the one before had lent must be over: this is the moment to read, everywhere.
+                self.watched_until = self.now + WATCHED;
                 if let Some(node) = &self.nodes[slot].node {
                     self.checker.leads(node)?;
                 }

@@ -32,6 +32,8 @@ pub struct Leased<'a> {
     pub seated: bool,
     /// The term that it led when the read began.
     pub leads: Option<Term>,
+    /// What it had applied then.
+    pub applied: Index,
     /// What had happened then.
     pub before: Before,
     /// The world's time when its clock was looked at.
@@ -77,6 +79,9 @@ impl Checker {
         // 13: not from a wiped or unseated node.
         ensure(read.generation == Some(found.generation) && read.seated, || {
             format!("13: {who} of {:?} (seated: {}) returned {found:?}", read.generation, read.seated)
+        })?;
+        ensure(found.index >= read.applied, || {
+            format!("13: {who} returned {found:?}, though it had applied {} before", read.applied)
         })?;
         ensure(read.after.is_none_or(|after| found.index >= after), || {
             format!("Session: {who} returned {found:?}, the caller had seen {:?}", read.after)

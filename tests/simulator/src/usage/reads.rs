@@ -36,21 +36,24 @@ impl World {
         }
         let reader = (dice < 700).then(|| self.random.pick(self.clients.readers.len()));
         self.look(slot, cache, &key, reader)?;
-        if dice >= 900 {
-            self.pause(cache, &key)?;
-        }
-        Ok(())
+        self.pause(cache, &key)
     }
 
     /// A reader stands still between the moment that he asks for the time and the one that he gets it, now and then for so
     /// long that the node has forgotten everything meanwhile.
     fn pause(&mut self, cache: &'static str, key: &Bytes) -> Result<(), String> {
-        if self.clients.paused || self.now >= self.faults_until || !self.random.chance(150) {
+        let cuts = self.network.cut.len();
+        let fresh = cuts > self.clients.cuts;
+        self.clients.cuts = cuts;
+        let calm = self.script.is_some() || self.now >= self.faults_until;
+        if self.clients.paused || calm || !self.random.chance(if fresh { 400 } else { 12 }) {
             return Ok(());
         }
-        let longest = if self.random.chance(150) { 14 * SECOND } else { 2 * SECOND };
-        let until = (self.now + self.random.between(1000, longest)).min(self.faults_until);
-        let slot = self.random.pick(self.nodes.len());
+        // Who has just been cut off still has a lease, and will have to forget everything.
+        let cut: Vec<usize> = self.network.cut.iter().map(|(_, to)| *to).collect();
+        let slot = if fresh { cut[self.random.pick(cut.len())] } else { self.random.pick(self.nodes.len()) };
+        let (shortest, longest) = if fresh { (SECOND, 8 * SECOND) } else { (1000, 2 * SECOND) };
+        let until = (self.now + self.random.between(shortest, longest)).min(self.faults_until);
         self.clients.paused = true;
         let result = self.look_until(slot, cache, key, None, until);
         self.clients.paused = false;
@@ -66,6 +69,15 @@ impl World {
         reader: Option<usize>,
     ) -> Result<(), String> {
         self.look_until(slot, cache, key, reader, self.now)
+    }
+
+    /// A value that is always there, from everybody.
+    pub(crate) fn read_everywhere(&mut self) -> Result<(), String> {
+        let key = Bytes::from_static(b"key-0");
+        for slot in 0..self.nodes.len() {
+            self.look(slot, "codes", &key, None)?;
+        }
+        Ok(())
     }
 
     fn look_until(
@@ -84,6 +96,7 @@ impl World {
         let generation = inside.as_ref().map(|inside| inside.generation);
         let seated = inside.as_ref().is_some_and(|i| i.configurations.iter().any(|c| c.seats(&who)));
         let leads = inside.filter(|inside| inside.leads).map(|inside| inside.term);
+        let applied = replica.store().applied();
         let position = reader.and_then(|reader| self.clients.readers[reader]);
         let (at, before) = (self.now, self.checker.before(self.now));
         let time = self.nodes[slot].clock.local(at);
@@ -92,7 +105,7 @@ impl World {
         let clock = || {
             // The time is what it was before the pause, as for a thread that is not run after it was told.
             if until > at {
-                *run.borrow_mut() = world.borrow_mut().go_on(until);
+                *run.borrow_mut() = world.borrow_mut().go_on(until, slot, &who);
             }
             time
         };
@@ -109,7 +122,8 @@ impl World {
             Ok(found) => {
                 self.clients.reads.0 += 1;
                 let after = position.map(|position| position.index);
-                let read = Leased { who: &who, generation, seated, leads, before, at, cache, key, after };
+                let read =
+                    Leased { who: &who, generation, seated, leads, applied, before, at, cache, key, after };
                 self.checker.leased(&read, &found)?;
                 self.seen(reader, &found);
                 if let Some((_, version)) = &found.value {
@@ -120,10 +134,13 @@ impl World {
         }
     }
 
-    /// The world goes on while a reader stands still.
-    fn go_on(&mut self, until: u64) -> Result<(), String> {
+    /// The world goes on while a reader stands still: until then, or until the node has forgotten everything.
+    fn go_on(&mut self, until: u64, slot: usize, who: &Incarnation) -> Result<(), String> {
         while self.now < until {
             self.advance(until)?;
+            if self.nodes[slot].node.as_ref().is_some_and(|node| node.me() != who) {
+                break;
+            }
         }
         Ok(())
     }
