@@ -10,8 +10,14 @@ use super::bounds::SESSIONS;
 use super::{Check, Checker, Committed, ensure};
 
 impl Checker {
-    /// A node has committed an entry.
-    pub(super) fn commits(&mut self, me: &Incarnation, inside: &Inside<'_>, entry: Arc<Entry>) -> Check {
+    /// A node has committed an entry; `held` was the last one in its log before.
+    pub(super) fn commits(
+        &mut self,
+        me: &Incarnation,
+        inside: &Inside<'_>,
+        entry: Arc<Entry>,
+        held: Index,
+    ) -> Check {
         let (index, generation) = (entry.index, inside.generation);
         let newest = self.newest();
         let life = self.lives.entry(generation).or_default();
@@ -53,20 +59,23 @@ impl Checker {
             })?;
             self.order.push(generation);
         }
-        self.held_by_quorum(me, inside, index)?;
+        self.held_by_quorum(me, inside, index, held)?;
         self.carries(generation, &entry, outcome.fresh)?;
         self.pay(generation, index)
     }
 
     /// 5: a quorum of every list and map holds it (or held it when it died).
-    fn held_by_quorum(&self, me: &Incarnation, inside: &Inside<'_>, index: Index) -> Check {
+    fn held_by_quorum(&self, me: &Incarnation, inside: &Inside<'_>, index: Index, log: Index) -> Check {
         let held = |who: &Incarnation| {
             self.seen.get(who).is_some_and(|s| s.generation == Some(inside.generation) && s.held >= index)
         };
         // The newest counts, as in Raft; the ones before it as long as the slots change.
-        let newest = inside.configurations.last();
-        let active =
-            inside.configurations.iter().filter(|c| newest.is_some_and(|n| c.lists != n.lists || *c == n));
+        // What a leader appended only after it had committed this does not count for it.
+        let there = |at: Index| !inside.leads || at <= log.max(1);
+        let all = || inside.configurations.iter().zip(&inside.configured_at);
+        let there = || all().filter(|(_, at)| there(**at)).map(|(c, _)| c);
+        let newest = there().last();
+        let active = there().filter(|c| newest.is_some_and(|n| c.lists != n.lists || *c == n));
         ensure(newest.is_some() && active.into_iter().all(|c| c.quorum(&held)), || {
             format!("5: {me} committed {index}, which no quorum holds")
         })

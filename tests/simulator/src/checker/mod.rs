@@ -218,7 +218,7 @@ impl Checker {
         }
         for index in before + 1..=inside.commit {
             if let Some(entry) = inside.log.get(index).cloned() {
-                self.commits(me, &inside, entry)?;
+                self.commits(me, &inside, entry, held)?;
             }
         }
         if inside.commit > before && whole {
