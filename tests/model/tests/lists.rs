@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod common;
 
-use common::{all_hold, breaks};
+use common::{all_hold, breaks, found_by_walks};
 use rauthy_model::catalogue::Topic;
 
 const COMMIT: &str = "COMMITS";
@@ -69,4 +69,12 @@ fn the_single_list_written_too_early() {
 #[test]
 fn set_size_matched_by_slots_only() {
     breaks("lists 1>3>1: slots-only", &["writes list 4", "proposes #1", TWO]);
+}
+
+/// At the sizes that are only walked, a variant that breaks is found to break.
+#[test]
+fn walks_find_what_there_is() {
+    found_by_walks("lists 3>5: new-majority-alone");
+    found_by_walks("lists 3>5>3: slots-only");
+    found_by_walks("lists 3>(5)>5: takes-back-what-commits");
 }

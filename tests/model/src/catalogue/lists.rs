@@ -5,8 +5,8 @@ use crate::catalogue::Size::{Full, Small};
 use crate::catalogue::{Check, Expected, Size, Topic};
 use crate::lists::Variant::{
     CatchesUp, CompletesByItself, ExclusivePromises, FirstRoundOfOneList, FoundingTermOnly, GenesisOfOneList,
-    LowerNumber, NewMajorityAlone, NoEpochCheck, NoRenumbering, NoWaitAfterTakeBack, SlotsOnly,
-    TakeBackUnconfirmed, TakesBackWhatCommits, ThreeGenerations, Unconfirmed, WrittenTooEarly,
+    LowerNumber, NewMajorityAlone, NoEpochCheck, NoRenumbering, NoWaitAfterTakeBack, RenumbersFromAny,
+    SlotsOnly, TakeBackUnconfirmed, TakesBackWhatCommits, ThreeGenerations, Unconfirmed, WrittenTooEarly,
 };
 use crate::lists::{BadPlan, Lists, Plan, Rule, Variant};
 use crate::slots::{Slots, members};
@@ -25,7 +25,11 @@ const HOLDS: &[Row] = &[
     (Full, "1>3>4", &[]),
     (Full, "3>5", &[]),
     (Full, "5>3", &[]),
+    (Full, "1>4", &[]),
+    (Full, "4>1", &[]),
+    (Full, "0-3>1-4", &[]),
     (Full, "1>3", &[ThreeGenerations]),
+    (Full, "3>1", &[ThreeGenerations]),
 ];
 
 /// The same where a change is taken back; with what the operator may leave out.
@@ -38,6 +42,18 @@ const HOLDS_TAKEN_BACK: &[Row] = &[
     (Small, "1>(3)>3", &[NoWaitAfterTakeBack]),
     (Small, "1>(3)>3", &[TakeBackUnconfirmed, NoWaitAfterTakeBack]),
     (Small, "1>(2)>(3)>2", &[CatchesUp, NoWaitAfterTakeBack]),
+    (Small, "1>(3)>3", &[RenumbersFromAny]),
+    (Small, "1>(2)>(3)>2", &[RenumbersFromAny, NoWaitAfterTakeBack]),
+    (Small, "0-2>(1-3)>1-3", &[]),
+    (Full, "1>3>1>(3)", &[RenumbersFromAny]),
+    (Full, "3>(1)>1", &[]),
+    (Full, "3>(1)>1", &[RenumbersFromAny, NoWaitAfterTakeBack, TakeBackUnconfirmed]),
+    (Full, "3>(1)>2", &[]),
+    (Full, "3>(2)>4", &[]),
+    (Full, "3>(4)>4", &[]),
+    (Full, "3>(4)>4", &[NoWaitAfterTakeBack]),
+    (Full, "3>(1)>(2)>1", &[NoWaitAfterTakeBack]),
+    (Full, "1>(3)>3", &[ThreeGenerations]),
 ];
 
 /// Each of these must break.
@@ -51,6 +67,18 @@ const BREAKS: &[Row] = &[
     (Small, "1>3", &[NewMajorityAlone]),
     (Small, "1>3", &[WrittenTooEarly]),
     (Small, "1>3>1", &[SlotsOnly]),
+    (Full, "3>1>3", &[SlotsOnly]),
+    (Full, "3>5", &[GenesisOfOneList]),
+    (Full, "3>5", &[FirstRoundOfOneList]),
+    (Full, "3>5", &[FoundingTermOnly]),
+    (Full, "3>5", &[NoEpochCheck]),
+    (Full, "3>5", &[Unconfirmed]),
+    (Full, "3>5", &[CompletesByItself]),
+    (Full, "3>5", &[NewMajorityAlone]),
+    (Full, "3>5", &[WrittenTooEarly]),
+    (Full, "5>3", &[FoundingTermOnly]),
+    (Full, "5>3", &[Unconfirmed]),
+    (Full, "5>3", &[NewMajorityAlone]),
 ];
 
 /// These too.
@@ -77,6 +105,7 @@ const FINISHES: &[EndRow] = &[
     (Small, "1>(3)>1", 0b110, &[]),
     (Small, "1>(3)>2", 0, &[NoWaitAfterTakeBack]),
     (Small, "1>(3)>2", 0, &[NoRenumbering, LowerNumber, NoWaitAfterTakeBack]),
+    (Small, "1>(2)>(3)>2", 0, &[RenumbersFromAny, NoWaitAfterTakeBack]),
     (Full, "3>5", 0b1_0000, &[]),
     (Full, "3>(1)>1", 0, &[]),
 ];
@@ -88,17 +117,24 @@ const STUCK: &[EndRow] = &[
     (Small, "1>(3)>2", 0, &[NoRenumbering, NoWaitAfterTakeBack]),
 ];
 
-/// Random walks at sizes that cannot be exhausted: walks, steps in each.
-const WALKS: &[(Size, u64, usize, &str, &[Variant])] = &[
-    (Small, 15_000, 300, "3>5", &[]),
-    (Small, 15_000, 300, "5>3", &[]),
-    (Small, 10_000, 400, "3>5>3", &[ThreeGenerations]),
-    (Small, 10_000, 400, "3>(5)>4", &[]),
-    (Full, 1_000_000, 300, "3>5>7", &[]),
-    (Full, 1_000_000, 300, "3>(5)>5", &[]),
-    (Full, 1_000_000, 300, "3>(5)>5", &[NoWaitAfterTakeBack, TakeBackUnconfirmed]),
-    (Full, 1_000_000, 300, "5>(3)>4>(3)>3", &[NoWaitAfterTakeBack, CatchesUp]),
-    (Full, 1_000_000, 300, "3>5>3", &[ThreeGenerations]),
+/// Random walks at sizes that cannot be exhausted: size, what they find, walks, steps in each, plan, switches.
+type WalkRow = (Size, Expected, u64, usize, &'static str, &'static [Variant]);
+
+const WALKS: &[WalkRow] = &[
+    (Small, HoldsInWalks, 40_000, 300, "3>5", &[]),
+    (Small, HoldsInWalks, 40_000, 300, "5>3", &[]),
+    (Small, HoldsInWalks, 20_000, 400, "3>5>3", &[ThreeGenerations]),
+    (Small, HoldsInWalks, 20_000, 400, "3>(5)>5", &[RenumbersFromAny]),
+    (Small, HoldsInWalks, 20_000, 400, "3>(5)>4", &[]),
+    // They do find what there is to be found.
+    (Small, Breaks, 40_000, 300, "3>5", &[NewMajorityAlone]),
+    (Small, Breaks, 40_000, 300, "3>5>3", &[SlotsOnly]),
+    (Small, Breaks, 20_000, 400, "3>(5)>5", &[TakesBackWhatCommits]),
+    (Full, HoldsInWalks, 1_000_000, 300, "3>5>7", &[]),
+    (Full, HoldsInWalks, 1_000_000, 400, "3>5>3", &[ThreeGenerations]),
+    (Full, HoldsInWalks, 1_000_000, 400, "3>(5)>5", &[]),
+    (Full, HoldsInWalks, 1_000_000, 400, "3>(5)>5", &[RenumbersFromAny, NoWaitAfterTakeBack]),
+    (Full, HoldsInWalks, 1_000_000, 500, "5>(3)>4>(3)>3", &[CatchesUp, NoWaitAfterTakeBack]),
 ];
 
 fn row(expected: Expected, (size, plan, variants): &Row) -> Result<Check, BadPlan> {
@@ -127,9 +163,9 @@ fn name(plan: &str, variants: &[Variant], vacant: Slots) -> String {
 pub(super) fn checks() -> Result<Vec<Check>, BadPlan> {
     let tables = [(Holds, HOLDS), (Holds, HOLDS_TAKEN_BACK), (Breaks, BREAKS), (Breaks, BREAKS_TAKEN_BACK)];
     let rows = tables.iter().flat_map(|(expected, rows)| rows.iter().map(|r| row(*expected, r)));
-    let walks = WALKS.iter().map(|(size, walks, steps, plan, variants)| {
+    let walks = WALKS.iter().map(|(size, expected, walks, steps, plan, variants)| {
         let model = Lists::new(plan.parse::<Plan>()?, Rule::with(variants));
-        let head = (topic(plan), *size, HoldsInWalks);
+        let head = (topic(plan), *size, *expected);
         Ok(Check::walks(head, name(plan, variants, 0), model, (*walks, *steps)))
     });
     let ends = [(Holds, FINISHES), (Stuck, STUCK)];

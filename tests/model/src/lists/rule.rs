@@ -52,8 +52,10 @@ pub struct Rule {
     pub waits_for_take_back: bool,
     /// A generation that never saw the change taken back is given the number of the new list by an entry.
     pub renumbering: bool,
+    /// The same from any lower number, not only from the one before the change taken back.
+    pub renumbers_from_any: bool,
     /// A generation takes the number of a change taken back from any lower one with the same first list, whatever
-    /// changes it missed.
+    /// changes it missed, also one of two lists.
     pub catches_up: bool,
     /// How commands find their configuration (3c).
     pub matching: Matching,
@@ -81,6 +83,7 @@ impl Rule {
             waits_for_set_size: true,
             waits_for_take_back: true,
             renumbering: true,
+            renumbers_from_any: false,
             catches_up: false,
             matching: Matching::Number,
             takes_back_what_commits: false,
@@ -124,7 +127,9 @@ pub enum Variant {
     NoWaitAfterTakeBack,
     /// No generation is given a new number without a change of lists.
     NoRenumbering,
-    /// A generation may take the number of a change taken back from any lower one.
+    /// A generation of one list is given the number of a change taken back from any lower one. So does the core.
+    RenumbersFromAny,
+    /// A generation may take the number of a change taken back from any lower one, also by leaving two lists.
     CatchesUp,
     /// Commands look at lists, and at numbers only not to go back.
     LowerNumber,
@@ -138,7 +143,7 @@ pub enum Variant {
 
 impl Variant {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::ThreeGenerations,
         Self::ExclusivePromises,
         Self::NoPromiseCheck,
@@ -152,6 +157,7 @@ impl Variant {
         Self::WrittenTooEarly,
         Self::NoWaitAfterTakeBack,
         Self::NoRenumbering,
+        Self::RenumbersFromAny,
         Self::CatchesUp,
         Self::LowerNumber,
         Self::SlotsOnly,
@@ -176,6 +182,7 @@ impl Variant {
             Self::WrittenTooEarly => "written-too-early",
             Self::NoWaitAfterTakeBack => "no-wait-after-take-back",
             Self::NoRenumbering => "no-renumbering",
+            Self::RenumbersFromAny => "renumbers-from-any",
             Self::CatchesUp => "catches-up",
             Self::LowerNumber => "lower-number",
             Self::SlotsOnly => "slots-only",
@@ -205,6 +212,7 @@ impl Variant {
             Self::WrittenTooEarly => rule.waits_for_set_size = false,
             Self::NoWaitAfterTakeBack => rule.waits_for_take_back = false,
             Self::NoRenumbering => rule.renumbering = false,
+            Self::RenumbersFromAny => rule.renumbers_from_any = true,
             Self::CatchesUp => rule.catches_up = true,
             Self::LowerNumber => rule.matching = Matching::LowerNumber,
             Self::SlotsOnly => rule.matching = Matching::Slots,

@@ -149,9 +149,11 @@ impl Lists {
             change.taken_back && (!self.rule.take_back_confirmations || self.confirmed(state, number));
         let HostList { now, next } = self.plan.list(number - 1);
         let back = Configuration { number, now, next: 0 };
-        let missed = self.rule.catches_up && here.now == now && here.number < number;
-        let leaves = missed && here.next != 0 || fits(number - 1, (now, next.unwrap_or(0)));
-        let renumbers = self.rule.renumbering && fits(number - 2, (now, 0)) || missed && here.next == 0;
+        let missed = here.now == now && here.number < number;
+        let (two, one) = (self.rule.catches_up, self.rule.catches_up || self.rule.renumbers_from_any);
+        let leaves = two && missed && here.next != 0 || fits(number - 1, (now, next.unwrap_or(0)));
+        let renumbers =
+            self.rule.renumbering && fits(number - 2, (now, 0)) || one && missed && here.next == 0;
         [(allowed && leaves).then_some(back), (allowed && renumbers && here != back).then_some(back)]
     }
 

@@ -43,6 +43,20 @@ pub fn breaks(name: &str, words: &[&str]) {
     });
 }
 
+/// Random walks find the counterexample too, and cut it to what it needs.
+#[allow(dead_code, reason = "not every test program walks")]
+pub fn found_by_walks(name: &str) {
+    let check = checks()
+        .unwrap()
+        .into_iter()
+        .find(|c| c.name.starts_with(name) && c.name.ends_with("walks"))
+        .unwrap();
+    let report = check.run(Limits::states(0));
+    assert!(check.breaks() && check.agrees(&report), "{name}: {report}");
+    let length = report.story().unwrap().lines.len();
+    assert!(length < 100, "{name}: {length} steps");
+}
+
 fn find(name: &str) -> Check {
     checks()
         .unwrap()
