@@ -57,6 +57,8 @@ fn an_unknown_write_may_depend_on_a_value_that_ends_before_it_is_seen() {
     tale().op(3, (30, 31), Op::Read, found("b")).op(3, (32, 33), Op::Read, found("b")).holds();
     let gone = tale().op(3, (21, 22), Op::Read, Outcome::nothing());
     gone.op(3, (30, 31), Op::Read, found("b")).fails();
+    let other = tale().lost(9, 12, Op::put_if("c", Condition::IfVersion(1)));
+    other.op(3, (30, 31), Op::Read, found("b")).holds();
     // The value that ends is that of an unknown write itself.
     let tale =
         Tale::new().lost(1, 0, put_until("a", 10, 20)).lost(2, 12, Op::put_if("b", Condition::IfVersion(1)));
@@ -79,4 +81,17 @@ fn an_evicted_value_may_be_gone_at_any_time() {
     tale().op(2, (600, 700), Op::Read, found("a")).holds();
     let tale = tale().op(2, (6, 7), Op::Read, Outcome::nothing());
     tale.op(2, (8, 9), Op::Read, found("a")).fails();
+}
+
+#[test]
+fn an_unknown_write_may_come_after_the_end_of_its_value_and_leave_nothing() {
+    // "b" again, by the unknown put, with version 3; replaced by what has ended; then "a", if absent.
+    let over = Op::Put {
+        value: "x".into(),
+        condition: Condition::IfVersion(3),
+        ttl: Some(Window { earliest: 0, latest: 0 }),
+    };
+    let tale = Tale::new().lost(1, 0, over).op(2, (0, 1), Op::put("b"), written(2));
+    let tale = tale.lost(3, 0, Op::put_if("a", Condition::IfAbsent)).lost(4, 4, Op::put("b"));
+    tale.op(5, (6, 7), Op::Read, found("a")).holds();
 }

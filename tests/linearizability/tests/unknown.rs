@@ -2,7 +2,7 @@
 
 mod support;
 
-use rauthy_linearizability::{Answer, Condition, Op, Outcome};
+use rauthy_linearizability::{Answer, Condition, Limits, Op, Outcome, check_within};
 use support::{Tale, add, done, existed, found, number, written};
 
 #[test]
@@ -96,6 +96,42 @@ fn a_number_does_not_stand_for_some_text_where_somebody_increments() {
     let tale = tale.op(3, (10, 11), Op::Delete, existed(true)).op(3, (12, 13), add(4), not_a_number.clone());
     tale.holds();
     tale.op(3, (14, 15), Op::Delete, done()).op(3, (16, 17), add(4), not_a_number).fails();
+}
+
+#[test]
+fn unknown_increments_count_from_an_unknown_number() {
+    let tale = |by| Tale::new().lost(1, 0, Op::put(100)).lost(2, 0, Op::put(200)).lost(3, 0, add(by));
+    tale(1).op(4, (10, 11), Op::Read, Outcome::found(201, None)).holds();
+    tale(-1).op(4, (10, 11), Op::Read, Outcome::found(199, None)).holds();
+    tale(1).op(4, (10, 11), Op::Read, Outcome::found(202, None)).fails();
+    // Which of the two was there matters although the delete does not say.
+    let both = tale(1).op(4, (10, 20), Op::Delete, existed(true));
+    both.op(5, (10, 20), Op::Read, Outcome::found(101, None)).holds();
+    let full = Tale::new().lost(1, 0, Op::put(i64::MAX - 1)).lost(2, 0, add(1));
+    full.op(3, (10, 11), add(1), Outcome::saw(Answer::NotANumber)).holds();
+}
+
+#[test]
+fn values_that_nobody_reads_any_more_are_alike() {
+    let mut tale = Tale::new();
+    for n in 0..40 {
+        let (at, value) = (10 * n, format!("v{n}"));
+        tale =
+            tale.lost(n, at, Op::put(value.as_str())).op(99, (at, at + 1), Op::put(value.as_str()), done());
+        tale = tale.op(99, (at + 2, at + 3), Op::Read, found(&value));
+    }
+    tale = tale.op(99, (1000, 1001), Op::Delete, done());
+    for n in 0..12 {
+        // Something must be there for this to fail, and is deleted: any of 40 unknown writes.
+        let at = 2000 + 10 * n;
+        let failed = Outcome::saw(Answer::ConditionFailed { version: None });
+        tale = tale.op(99, (at, at + 1), Op::put_if("w", Condition::IfAbsent), failed);
+        tale = tale.op(99, (at + 2, at + 3), Op::Delete, done());
+    }
+    tale.holds();
+    let limits = Limits { states: 20_000, ..Limits::default() };
+    let tale = tale.op(99, (3000, 3001), Op::Read, found("z"));
+    support::violation(check_within(&tale.0, limits));
 }
 
 #[test]
