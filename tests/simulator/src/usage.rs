@@ -13,6 +13,7 @@ use rauthy_core::{AckLevel, Done, Effect, Generation, Input, Refusal, Request, S
 
 use crate::clients::Attempt;
 use crate::clients::stamped::Move;
+use crate::clients::traffic::Rush;
 use crate::faults::Fault;
 use crate::world::{SECOND, World};
 
@@ -64,7 +65,7 @@ impl World {
             self.burst(slot)?;
         } else if self.random.chance(350) {
             let client = self.random.pick(self.clients.stamped.len());
-            self.stamped(client, slot, false)?;
+            self.stamped(client, slot, None)?;
         } else if self.nodes[slot].runs() {
             self.write_something(slot)?;
         }
@@ -98,23 +99,38 @@ impl World {
         self.propose(slot, number, None)
     }
 
-    /// Hundreds of writes at once, so that queues are full; of many clients of a node, or of one that stamps them.
+    /// Hundreds of requests at once, so that queues and tables are full; of many clients of a node, or of one that stamps
+    /// them.
     fn burst(&mut self, slot: usize) -> Result<(), String> {
         let client = self.random.pick(self.clients.stamped.len());
-        let stamps = self.random.chance(300);
         let times = self.random.between(30, 350);
-        self.trace.line(self.now, &format!("{times} writes at once at n{slot}"));
-        for _ in 0..times {
+        let early = self.now + 18 * SECOND < self.faults_until;
+        let (what, stamps, spread) = match self.random.between(0, 100) {
+            0..55 => (Rush::Anything, false, false),
+            55..75 => (Rush::Anything, true, false),
+            75..88 => (Rush::Fill, false, true),
+            88..98 => (Rush::Take, true, false),
+            // It takes a while until those end that nobody uses.
+            _ if early => (Rush::Sessions, false, false),
+            _ => return Ok(()),
+        };
+        self.trace.line(self.now, &format!("{times} times {what:?} at once at n{slot}"));
+        for at in 0..times as usize {
+            let slot = if spread { at % self.nodes.len() } else { slot };
             if stamps {
-                self.stamped(client, slot, true)?;
+                self.stamped(client, slot, Some(what))?;
             } else if self.nodes[slot].runs() {
-                self.write_something(slot)?;
+                let number = self.checker.requests.next();
+                let generation = self.generation_of(slot);
+                let (request, level) = self.clients.rush(what, number, generation, &mut self.random);
+                self.checker.requests.add(0, request, level, None, self.now);
+                self.propose(slot, number, None)?;
             }
         }
         Ok(())
     }
 
-    fn stamped(&mut self, client: usize, slot: usize, hurry: bool) -> Result<(), String> {
+    fn stamped(&mut self, client: usize, slot: usize, rush: Option<Rush>) -> Result<(), String> {
         if !self.nodes[slot].runs() {
             return Ok(());
         }
@@ -125,7 +141,7 @@ impl World {
             self.clients.stamped[client].opening = None;
         }
         let name = self.clients.stamped[client].name;
-        match self.clients.stamped[client].next(self.now, generation, hurry, &mut self.random) {
+        match self.clients.stamped[client].next(self.now, generation, rush.is_some(), &mut self.random) {
             Move::Wait => Ok(()),
             Move::Open => {
                 let level = AckLevel::Quorum;
@@ -135,7 +151,8 @@ impl World {
             }
             Move::Ask(stamp) => {
                 let number = self.checker.requests.next();
-                let (request, level) = self.clients.wish(number, Some(generation), &mut self.random);
+                let what = rush.unwrap_or(Rush::Anything);
+                let (request, level) = self.clients.rush(what, number, Some(generation), &mut self.random);
                 self.checker.requests.add(name, request, level, Some(stamp), self.now);
                 self.clients.stamped[client].asked(number, stamp, self.now);
                 self.propose(slot, number, Some(stamp))

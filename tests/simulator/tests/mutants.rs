@@ -1,6 +1,8 @@
 //! Each rule of the protocol is left out once, and the simulator must notice within a bounded run. A mutant that only the
 //! models catch stands in `tests/model`; `docs/proof.md` lists who catches what.
 
+#![allow(clippy::panic, reason = "a test fails by panicking")]
+
 use rauthy_core::testing::Mutant;
 use rauthy_simulator::{Mix, Options, run};
 

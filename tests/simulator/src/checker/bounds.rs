@@ -10,8 +10,9 @@ use crate::world::PENDING;
 pub const STORE: usize = 256 << 10;
 /// Sessions, as the world sets them.
 pub const SESSIONS: usize = 64;
-/// Bytes of remembered results: judged by what is applied, so what was appended meanwhile comes on top.
-pub const DEDUP: usize = (128 << 10) + PENDING;
+/// Bytes of remembered results: judged by what is applied, so what was appended meanwhile comes on top, with all values
+/// that it can have taken.
+pub const DEDUP: usize = (128 << 10) + PENDING + STORE;
 /// Caches that are declared once in a generation, and written to only after that.
 pub const LIMITED: [&str; 2] = ["small", "tight"];
 

@@ -74,7 +74,7 @@ impl Checker {
         let there = |at: Index| !inside.leads || at <= log.max(1);
         let all = || inside.configurations.iter().zip(&inside.configured_at);
         let there = || all().filter(|(_, at)| there(**at)).map(|(c, _)| c);
-        let newest = there().last();
+        let newest = there().next_back();
         let active = there().filter(|c| newest.is_some_and(|n| c.lists != n.lists || *c == n));
         ensure(newest.is_some() && active.into_iter().all(|c| c.quorum(&held)), || {
             format!("5: {me} committed {index}, which no quorum holds")

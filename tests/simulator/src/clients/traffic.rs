@@ -60,7 +60,47 @@ pub fn anywhere(random: &mut Random) -> (&'static str, Bytes) {
     (cache, key(cache, random))
 }
 
+/// What many requests at once are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rush {
+    /// All kinds.
+    Anything,
+    /// Big values that end soon: the store is full for a while.
+    Fill,
+    /// Takes those back: what came of it is remembered, values and all.
+    Take,
+    /// Sessions that nobody uses.
+    Sessions,
+}
+
+/// Keys that are filled.
+const MANY: u64 = 150;
+
 impl Clients {
+    /// One of many requests at once.
+    #[must_use]
+    pub fn rush(
+        &self,
+        what: Rush,
+        number: u64,
+        generation: Option<Generation>,
+        random: &mut Random,
+    ) -> (Request, AckLevel) {
+        let cache: Arc<str> = Arc::from("tickets");
+        let one = |random: &mut Random| Bytes::from(format!("many-{}", random.between(0, MANY)));
+        let request = match what {
+            Rush::Anything => return self.wish(number, generation, random),
+            Rush::Fill => {
+                let (key, ttl) = (one(random), Some(Span::from_millis(random.between(1000, 4000))));
+                let value = value("tickets", number, 4000);
+                Request::Put { cache, key, value, ttl, condition: Condition::Always }
+            }
+            Rush::Take => Request::Take { cache, key: one(random) },
+            Rush::Sessions => Request::OpenSession,
+        };
+        (request, AckLevel::Quorum)
+    }
+
     /// Something to write, in a generation; `number` makes it known again.
     #[must_use]
     pub fn wish(
@@ -92,7 +132,7 @@ impl Clients {
             COUNTERS if dice < 700 => {
                 let by = i64::try_from(number).unwrap_or(i64::MAX);
                 let by = if dice < 100 { -by } else { by };
-                let ttl = if dice % 10 == 0 { ttl(random) } else { None };
+                let ttl = if dice.is_multiple_of(10) { ttl(random) } else { None };
                 Request::Increment { cache: name, key, by, ttl }
             }
             COUNTERS if dice < 850 => Request::Take { cache: name, key },
