@@ -1,6 +1,6 @@
 # Thin: what a target does stands in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run status kubectl helm stop image test soak model e2e bench-core lint fmt generate
+.PHONY: help run status kubectl helm stop image test soak model e2e bench-core mutants lint fmt generate
 MAKEFLAGS += --no-print-directory
 
 help: ## this list
@@ -44,6 +44,9 @@ soak: ## the simulator from a random seed on, until MINUTES=30 are over (FROM=se
 model: ## the models of the protocol, all of them and to the end (minutes to hours)
 	@scripts/model
 
+mutants: ## changes the consensus core place by place: what nobody notices (FILE=node/leader.rs, MINUTES=n, PART=1/2)
+	@scripts/mutants $(FILE)
+
 lint: ## formatting, clippy, generated files, dependencies, chart, shell scripts
 	@scripts/lint
 
@@ -53,4 +56,4 @@ fmt: ## format the sources
 generate: ## write the generated files anew
 	@scripts/generate
 
-export CONTEXT IMAGE PROFILE ONLY KEEP PERF MINUTES FROM
+export CONTEXT IMAGE PROFILE ONLY KEEP PERF MINUTES FROM PART HISTORIES

@@ -1,0 +1,126 @@
+//! Whether a change is noticed, by what is quickest first.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::list::Mutant;
+use crate::state::Outcome;
+
+/// Histories that are tried before anything else.
+const FIRST: u64 = 8;
+
+/// One program with its environment, and how long it may take.
+#[derive(Clone, Debug)]
+struct Step {
+    name: String,
+    program: String,
+    environment: Vec<(&'static str, String)>,
+    limit: Duration,
+}
+
+/// What a mutant must outlive.
+#[derive(Clone, Debug)]
+pub(crate) struct Trial {
+    programs: BTreeMap<String, PathBuf>,
+    steps: Vec<Step>,
+}
+
+#[derive(Debug, PartialEq)]
+enum End {
+    Passed,
+    Failed,
+    Late,
+}
+
+impl Trial {
+    /// Runs everything without a change, which says how long it may take with one; what fails is left out.
+    pub(crate) fn new(programs: &BTreeMap<String, PathBuf>, histories: u64, again: bool) -> Result<Self> {
+        let few = FIRST.min(histories);
+        let step = |name: String, program: &str, environment| Step {
+            name,
+            program: program.to_owned(),
+            environment,
+            limit: Duration::from_secs(600),
+        };
+        let between = |from: u64, to: u64| vec![("FROM", from.to_string()), ("HISTORIES", to.to_string())];
+        let mut steps = vec![
+            step(format!("the first {few} histories"), "histories", between(0, few)),
+            step("the core's unit tests".to_owned(), "rauthy_core", Vec::new()),
+            step(format!("histories up to {histories}"), "histories", between(few, histories)),
+            step("the simulator's stories".to_owned(), "stories", Vec::new()),
+        ];
+        if again {
+            steps.rotate_left(1); // the new unit tests first
+        }
+        let mut trial = Self { programs: programs.clone(), steps: Vec::new() };
+        for mut step in steps {
+            let began = Instant::now();
+            let end = trial.run(&step, 0)?;
+            let took = began.elapsed();
+            println!("{}: {end:?}, {:.1} s", step.name, took.as_secs_f64());
+            step.limit = Duration::from_secs(3) + took * 5;
+            // What fails anyway notices nothing.
+            if end == End::Passed {
+                trial.steps.push(step);
+            }
+        }
+        ensure!(!trial.steps.is_empty(), "everything fails without a change");
+        Ok(trial)
+    }
+
+    /// The same with other programs.
+    pub(crate) fn with(&self, programs: &BTreeMap<String, PathBuf>) -> Self {
+        Self { programs: programs.clone(), steps: self.steps.clone() }
+    }
+
+    /// What became of a mutant, and who noticed it.
+    pub(crate) fn of(&self, mutant: &Mutant, id: u32) -> Result<(Outcome, String)> {
+        // The protocol's rules are what histories are about, the rest has its unit tests.
+        let unit = |step: &&Step| step.program == "rauthy_core";
+        let (units, others): (Vec<&Step>, Vec<&Step>) = self.steps.iter().partition(unit);
+        let steps: Vec<&Step> = if mutant.file.contains("/node/") {
+            self.steps.iter().collect()
+        } else {
+            units.into_iter().chain(others).collect()
+        };
+        for step in steps {
+            match self.run(step, id)? {
+                End::Passed => {}
+                End::Failed => return Ok((Outcome::Caught, step.name.clone())),
+                End::Late => return Ok((Outcome::Timeout, step.name.clone())),
+            }
+        }
+        Ok((Outcome::Missed, String::new()))
+    }
+
+    fn run(&self, step: &Step, id: u32) -> Result<End> {
+        let program = self.programs.get(&step.program).with_context(|| step.program.clone())?;
+        let mut child = Command::new(program)
+            .envs(step.environment.iter().map(|(name, value)| (*name, value.as_str())))
+            .env("MUTANT", id.to_string())
+            .env("RUST_BACKTRACE", "0")
+            .current_dir(program.parent().unwrap_or(Path::new("/")))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .with_context(|| program.display().to_string())?;
+        let began = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait()? {
+                return Ok(if status.success() { End::Passed } else { End::Failed });
+            }
+            if began.elapsed() > step.limit {
+                child.kill()?;
+                child.wait()?;
+                return Ok(End::Late);
+            }
+            sleep(Duration::from_millis(5));
+        }
+    }
+}
