@@ -5,8 +5,9 @@ use crate::catalogue::Size::{Full, Small};
 use crate::catalogue::{Check, Expected, Size, Topic};
 use crate::lists::Variant::{
     CatchesUp, CompletesByItself, ExclusivePromises, FirstRoundOfOneList, FoundingTermOnly, GenesisOfOneList,
-    LowerNumber, NewMajorityAlone, NoEpochCheck, NoRenumbering, NoWaitAfterTakeBack, RenumbersFromAny,
-    SlotsOnly, TakeBackUnconfirmed, TakesBackWhatCommits, ThreeGenerations, Unconfirmed, WrittenTooEarly,
+    LowerNumber, NewMajorityAlone, NoEpochCheck, NoPromiseCheck, NoRenumbering, NoWaitAfterTakeBack,
+    RenumbersFromAny, SlotsOnly, TakeBackUnconfirmed, TakesBackWhatCommits, ThreeGenerations, Unconfirmed,
+    WrittenTooEarly,
 };
 use crate::lists::{BadPlan, Lists, Plan, Rule, Variant};
 use crate::slots::{Slots, members};
@@ -20,6 +21,7 @@ const HOLDS: &[Row] = &[
     (Small, "2>3", &[]),
     (Small, "1>3>1", &[]),
     (Small, "1>3", &[ExclusivePromises]),
+    (Small, "3>1", &[NoPromiseCheck]),
     (Full, "3>1>3", &[]),
     (Full, "3>4", &[]),
     (Full, "1>3>4", &[]),

@@ -13,6 +13,8 @@
 mod exhaust;
 mod finish;
 mod seen;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 use std::fmt;
