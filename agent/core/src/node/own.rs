@@ -460,7 +460,10 @@ impl Node {
             let due = read.at.as_ref().is_none_or(|(slot, since)| {
                 *slot != leader.slot || (leader.slot != self.outbox.me.slot && now.since(*since) >= patience)
             });
-            if read.point.is_none() && due {
+            // What another leader had appended may never be applied: the point is asked for anew.
+            let moved = read.at.as_ref().is_none_or(|(slot, _)| *slot != leader.slot);
+            if due && (read.point.is_none() || moved) {
+                read.point = None;
                 read.at = Some((leader.slot.clone(), now));
                 ask.push(*id);
             }

@@ -28,11 +28,14 @@ impl Node {
     pub(super) fn accept_read(&mut self, waiting: Waiting) {
         let now = self.now;
         let Life::Bound(bound) = &mut self.life else { return self.answer_read(waiting, None) };
-        let index = bound.commit;
+        let commit = bound.commit;
+        // All that is appended, not only what is committed: an entry judges expiry by the time at which it was appended, and
+        // must not come after a read that judges by a later one.
+        let index = bound.log.last_index();
         match bound.leader() {
             // Before an entry of its own term is committed it does not know what is.
             Some(leader)
-                if index >= leader.first_index && !leader.hands_over() && leader.reads.len() < ASKED =>
+                if commit >= leader.first_index && !leader.hands_over() && leader.reads.len() < ASKED =>
             {
                 let log_time = leader.log_now(now);
                 leader.reads.push_back(Asked { waiting, at: now, index, log_time });
