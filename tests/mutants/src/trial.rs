@@ -13,12 +13,17 @@ use crate::state::Outcome;
 
 /// Histories that are tried before anything else.
 const FIRST: u64 = 8;
+/// The program with the core's unit tests.
+const UNITS: &str = "rauthy_core";
+/// Unit tests that take longer than all others together: threads that read while one writes, and random histories.
+const SLOW: [&str; 2] = ["a_reader_never", "store::tests::snapshot"];
 
 /// One program with its environment, and how long it may take.
 #[derive(Clone, Debug)]
 struct Step {
     name: String,
     program: String,
+    arguments: Vec<String>,
     environment: Vec<(&'static str, String)>,
     limit: Duration,
 }
@@ -41,22 +46,35 @@ impl Trial {
     /// Runs everything without a change, which says how long it may take with one; what fails is left out.
     pub(crate) fn new(programs: &BTreeMap<String, PathBuf>, histories: u64, again: bool) -> Result<Self> {
         let few = FIRST.min(histories);
-        let step = |name: String, program: &str, environment| Step {
+        let step = |name: String, program: &str| Step {
             name,
             program: program.to_owned(),
-            environment,
+            arguments: Vec::new(),
+            environment: Vec::new(),
             limit: Duration::from_secs(600),
         };
         let between = |from: u64, to: u64| vec![("FROM", from.to_string()), ("HISTORIES", to.to_string())];
-        let mut steps = vec![
-            step(format!("the first {few} histories"), "histories", between(0, few)),
-            step("the core's unit tests".to_owned(), "rauthy_core", Vec::new()),
-            step(format!("histories up to {histories}"), "histories", between(few, histories)),
-            step("the simulator's stories".to_owned(), "stories", Vec::new()),
+        let quick = SLOW.iter().flat_map(|name| ["--skip", name]).map(str::to_owned).collect();
+        let units = [
+            Step { arguments: quick, ..step("the core's quick unit tests".to_owned(), UNITS) },
+            Step {
+                arguments: SLOW.map(str::to_owned).to_vec(),
+                ..step("the core's slow unit tests".to_owned(), UNITS)
+            },
         ];
-        if again {
-            steps.rotate_left(1); // the new unit tests first
-        }
+        let first =
+            Step { environment: between(0, few), ..step(format!("the first {few} histories"), "histories") };
+        let more = Step {
+            environment: between(few, histories),
+            ..step(format!("histories up to {histories}"), "histories")
+        };
+        let stories = step("the simulator's stories".to_owned(), "stories");
+        let [quick, slow] = units;
+        let steps = if again {
+            vec![quick, slow, first, stories, more] // there may be new unit tests
+        } else {
+            vec![first, quick, stories, slow, more]
+        };
         let mut trial = Self { programs: programs.clone(), steps: Vec::new() };
         for mut step in steps {
             let began = Instant::now();
@@ -81,7 +99,7 @@ impl Trial {
     /// What became of a mutant, and who noticed it.
     pub(crate) fn of(&self, mutant: &Mutant, id: u32) -> Result<(Outcome, String)> {
         // The protocol's rules are what histories are about, the rest has its unit tests.
-        let unit = |step: &&Step| step.program == "rauthy_core";
+        let unit = |step: &&Step| step.program == UNITS;
         let (units, others): (Vec<&Step>, Vec<&Step>) = self.steps.iter().partition(unit);
         let steps: Vec<&Step> = if mutant.file.contains("/node/") {
             self.steps.iter().collect()
@@ -101,6 +119,7 @@ impl Trial {
     fn run(&self, step: &Step, id: u32) -> Result<End> {
         let program = self.programs.get(&step.program).with_context(|| step.program.clone())?;
         let mut child = Command::new(program)
+            .args(&step.arguments)
             .envs(step.environment.iter().map(|(name, value)| (*name, value.as_str())))
             .env("MUTANT", id.to_string())
             .env("RUST_BACKTRACE", "0")
