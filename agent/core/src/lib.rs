@@ -17,6 +17,7 @@
 //! protocol itself is explained in `docs/protocol.md`; a comment `rule N` refers to it.
 
 #![forbid(unsafe_code)]
+#![deny(clippy::iter_over_hash_type)]
 
 pub mod api;
 pub mod config;
