@@ -1,6 +1,6 @@
 # Thin: what a target does stands in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run status kubectl helm stop image test soak model e2e bench-core mutants lint fmt generate
+.PHONY: help run status kubectl helm stop image test redhac soak model e2e fuzz bench bench-core mutants lint fmt generate
 MAKEFLAGS += --no-print-directory
 
 help: ## this list
@@ -35,10 +35,19 @@ test: ## everything: unit, property, simulator, processes, operator, e2e on a re
 e2e: ## only the tests on a real Kubernetes (ONLY=part-of-a-name, KEEP=1 leaves it running)
 	@scripts/e2e
 
+redhac: ## programs written for redhac, on redhac from crates.io and on ours (ONLY=theirs or ours)
+	@scripts/redhac-compat
+
+fuzz: ## damaged messages for every decoder, for MINUTES=5
+	@scripts/fuzz
+
+bench: ## beside redhac, hiqlite, etcd, Redis and bare TCP: docs/bench/ (QUICK=1, ROUNDS=n, ONLY=writes,socket,…)
+	@scripts/bench
+
 bench-core: ## what the consensus core can do on one thread (ONLY=part-of-a-name, PERF=1 profiles it)
 	@scripts/bench-core
 
-soak: ## the simulator from a random seed on, until MINUTES=30 are over (FROM=seed goes on from there)
+soak: ## long cuts and delays, then the simulator until MINUTES=30 are over (FROM=seed goes on from there)
 	@scripts/soak
 
 model: ## the models of the protocol, all of them and to the end (minutes to hours)
@@ -56,4 +65,4 @@ fmt: ## format the sources
 generate: ## write the generated files anew
 	@scripts/generate
 
-export CONTEXT IMAGE PROFILE ONLY KEEP PERF MINUTES FROM PART HISTORIES
+export CONTEXT IMAGE PROFILE ONLY KEEP PERF MINUTES FROM PART HISTORIES QUICK ROUNDS OUT

@@ -15,7 +15,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for file in files {
         println!("cargo:rerun-if-changed={file}");
     }
-    let descriptors = protox::compile(files, ["proto"])?;
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler.include_imports(true).open_files(files)?;
+    let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);
+    std::fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
+    // What applications may be shown, with its comments.
+    let mut public = protox::Compiler::new(["proto"])?;
+    public.include_imports(true).include_source_info(true).open_file("proto/cache.proto")?;
+    std::fs::write(out.join("cache.bin"), public.encode_file_descriptor_set())?;
+    let descriptors = compiler.file_descriptor_set();
 
     let messages: Vec<_> = descriptors
         .file
@@ -65,7 +73,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         )?;
     }
     let text = format!("static SHAPES: &[&[Field]] = &[\n{shapes}];\n{types}");
-    std::fs::write(std::path::Path::new(&std::env::var("OUT_DIR")?).join("shapes.rs"), text)?;
+    std::fs::write(out.join("shapes.rs"), text)?;
 
     tonic_prost_build::configure()
         // Values and log entries are shared, never copied.

@@ -91,18 +91,21 @@ step() {
 # programs PACKAGE: the package's test programs that scripts/build built, each as
 # "FOLDER NAME PROGRAM".
 programs() {
-  sed -n 's/.*"package_id":"[^"]*#'"$1"'@.*"manifest_path":"\([^"]*\)\/Cargo.toml".*"name":"\([^"]*\)".*"profile":{[^}]*"test":true}.*"executable":"\([^"]*\)".*/\1 \2 \3/p' \
+  # A package in a folder of its own name has only its version behind the #.
+  sed -n 's/.*"package_id":"[^"]*[#\/]'"$1"'[@#].*"manifest_path":"\([^"]*\)\/Cargo.toml".*"name":"\([^"]*\)".*"profile":{[^}]*"test":true}.*"executable":"\([^"]*\)".*/\1 \2 \3/p' \
     "$LOGS/artifacts.json"
 }
 
 # run_tests PACKAGE...: all of them, and fails when one did, or a package has none.
+# TEST_FLAGS: for each of the programs.
 run_tests() {
   local package folder name program code=0
   for package in "$@"; do
     [ -n "$(programs "$package")" ] || { echo "no test program of $package is built" && code=1; }
     while read -r folder name program; do
       echo "--- $package, $name"
-      (cd "$folder" && CARGO_MANIFEST_DIR=$folder "$program" </dev/null) || code=1
+      # shellcheck disable=SC2086 # words
+      (cd "$folder" && CARGO_MANIFEST_DIR=$folder "$program" ${TEST_FLAGS:-} </dev/null) || code=1
     done < <(programs "$package")
   done
   return $code

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 use rauthy_agent::config::{Config, Flags, LogFormat};
 use rauthy_agent::runtime::{self, Handle, Running};
 use rauthy_agent::{ctl, dev, serve};
@@ -38,6 +39,16 @@ enum Command {
     },
     /// Asks a running agent.
     Ctl(ctl::Args),
+    /// Prints what a shell needs to complete the words of this program.
+    #[command(after_help = "\
+Examples:
+  source <(rauthy-agent completions bash)
+  rauthy-agent completions zsh > \"${fpath[1]}/_rauthy-agent\"
+  rauthy-agent completions fish > ~/.config/fish/completions/rauthy-agent.fish")]
+    Completions {
+        /// For this shell.
+        shell: Shell,
+    },
     /// Runs a few agents in this terminal, to try things out.
     Dev(dev::Args),
 }
@@ -50,6 +61,10 @@ fn main() -> ExitCode {
     let result = match cli.command {
         None => run(cli.flags),
         Some(Command::Run { flags }) => run(flags),
+        Some(Command::Completions { shell }) => {
+            completions(shell);
+            Ok(ExitCode::SUCCESS)
+        }
         Some(Command::Ctl(args)) => tokio(1).map(|t| t.block_on(ctl::run(args))),
         Some(Command::Dev(args)) => tokio(2).map(|t| t.block_on(dev::run(args))),
     };
@@ -57,6 +72,13 @@ fn main() -> ExitCode {
         eprintln!("rauthy-agent: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+fn completions(shell: Shell) {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "rauthy-agent", &mut script);
+    // A closed pipe is the reader's wish.
+    let _ = std::io::Write::write_all(&mut std::io::stdout(), &script);
 }
 
 /// The consensus task, the streams and the readers share few threads: more would only add switches between them.
@@ -76,7 +98,7 @@ fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     let uname = rustix::system::uname();
     let hostname = uname.nodename().to_string_lossy();
     let read = |path: &std::path::Path| std::fs::read_to_string(path);
-    let config = match Config::from(&|name| flags.get(name), &hostname, &read) {
+    let config = match flags.check().and_then(|()| Config::from(&|name| flags.get(name), &hostname, &read)) {
         Ok(config) => config,
         Err(error) => {
             // One line, the last one: Kubernetes shows it in the status of the pod.
@@ -92,12 +114,15 @@ fn run(flags: Flags) -> anyhow::Result<ExitCode> {
 }
 
 fn log_to_stderr(config: &Config) -> anyhow::Result<()> {
-    // Such a level is meant for this program, not for every frame of the libraries below it.
-    let libraries = match config.log_level.to_ascii_lowercase().as_str() {
-        "debug" | "trace" => ",h2=info,hyper=info,tower=info,rustls=info",
-        _ => "",
+    // A level is meant for this program, not for every frame of the libraries below it. Nor may strangers fill the log
+    // through these: they warn of each bad connection, which the mesh counts and says now and then. Directives may ask
+    // for it all the same: the last one counts.
+    let libraries = "h2=error,rustls=error,hyper=info,tower=info";
+    let directives = match config.log_level.to_ascii_lowercase().as_str() {
+        level @ ("error" | "warn") => format!("{level},h2=error,rustls=error"),
+        _ => format!("{libraries},{}", config.log_level),
     };
-    let filter = EnvFilter::try_new(format!("{}{libraries}", config.log_level)).context("LOG_LEVEL")?;
+    let filter = EnvFilter::try_new(directives).context("LOG_LEVEL")?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match config.log_format {
         LogFormat::Json => log.json().flatten_event(true).init(),

@@ -7,12 +7,13 @@ use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::core::DeserializeGuard;
+use kube::core::{DeserializeGuard, NamespaceResourceScope};
 use kube::runtime::controller::{Action, Error as ControllerError};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
@@ -27,6 +28,8 @@ type Guarded = DeserializeGuard<RauthyCluster>;
 
 /// First delay after a failure; doubled by each further one.
 const FIRST: Duration = Duration::from_secs(1);
+/// Rounds that run when it is stopped may take this long; the pod has 30 s.
+const LAST_ROUNDS: Duration = Duration::from_secs(20);
 /// Longest delay.
 const LONGEST: Duration = Duration::from_secs(120);
 
@@ -56,25 +59,51 @@ impl Backoff {
     }
 }
 
-/// Runs until `stop` resolves; rounds that have begun end first.
-pub async fn run(context: Arc<Context>, stop: impl Future<Output = ()> + Send + Sync + 'static) {
+/// Runs until `stop` resolves; rounds that have begun end first, if they do so soon. Without `namespaces` it looks at all of
+/// them.
+pub async fn run(
+    context: Arc<Context>,
+    namespaces: &[String],
+    stop: impl Future<Output = ()> + Send + Sync + 'static,
+) {
+    let scopes: Vec<Option<String>> = match namespaces {
+        [] => vec![None],
+        some => some.iter().cloned().map(Some).collect(),
+    };
+    let stop = stop.shared();
+    // Each by itself: one that cannot be read holds up no other.
+    let controllers = scopes.into_iter().map(|scope| controller(context.clone(), scope, stop.clone()));
+    tokio::select! {
+        _ = futures::future::join_all(controllers) => {}
+        // A controller that could never list its clusters does not end by itself.
+        () = async { stop.clone().await; tokio::time::sleep(LAST_ROUNDS).await } => {}
+    }
+}
+
+async fn controller(
+    context: Arc<Context>,
+    scope: Option<String>,
+    stop: impl Future<Output = ()> + Send + Sync + 'static,
+) {
     let client = context.client.clone();
     // Only what the operator made, so that its memory does not grow with the cluster.
     let ours = watcher::Config::default().labels(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1));
     let (clusters, writer) = reflector::store();
     let mut seen = Seen::default();
-    let changes = watcher(Api::<Guarded>::all(client.clone()), watcher::Config::default())
+    let changes = watcher(within::<Guarded>(&client, scope.as_deref()), watcher::Config::default())
         .default_backoff()
         .reflect(writer)
         .filter_map(move |event| futures::future::ready(seen.news(event)));
+    let scope = scope.as_deref();
     Controller::for_stream(changes, clusters)
-        .owns(all::<StatefulSet>(&client), ours.clone())
-        .owns(all::<Service>(&client), ours.clone())
-        .owns(all::<ConfigMap>(&client), ours.clone())
-        .owns(all::<ServiceAccount>(&client), ours.clone())
-        .owns(all::<PodDisruptionBudget>(&client), ours.clone())
+        .owns(within::<StatefulSet>(&client, scope), ours.clone())
+        .owns(within::<Service>(&client, scope), ours.clone())
+        .owns(within::<ConfigMap>(&client, scope), ours.clone())
+        .owns(within::<ServiceAccount>(&client, scope), ours.clone())
+        .owns(within::<NetworkPolicy>(&client, scope), ours.clone())
+        .owns(within::<PodDisruptionBudget>(&client, scope), ours.clone())
         // Pods belong to the StatefulSet; their labels say to which cluster.
-        .watches(all::<Pod>(&client), ours, cluster_of_pod)
+        .watches(within::<Pod>(&client, scope), ours, cluster_of_pod)
         .graceful_shutdown_on(stop)
         .run(reconcile, failed, context.clone())
         .for_each(|result| {
@@ -133,8 +162,15 @@ impl Seen {
     }
 }
 
-fn all<K: Resource<DynamicType = ()>>(client: &Client) -> Api<K> {
-    Api::all(client.clone())
+/// A kind in one namespace, or in all.
+fn within<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
 }
 
 fn cluster_of_pod(pod: Pod) -> Option<ObjectRef<Guarded>> {

@@ -11,10 +11,14 @@
 //! * [`controller`]: what starts the pipeline: watches, backoff
 //! * [`leader`]: which of the operator's replicas acts
 //! * [`probes`], [`metrics`]: what Kubernetes and Prometheus ask
+//! * [`check`]: whether an operator that was installed can do its work
+//! * [`render`]: what a cluster would get, as text
 
 pub mod agents;
+pub mod check;
 pub mod controller;
 pub mod crd;
+pub mod failpoint;
 pub mod leader;
 pub mod metrics;
 pub mod names;

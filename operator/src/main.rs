@@ -8,13 +8,17 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, Parser, Subcommand};
 use kube::Client;
+use kube::client::ClientBuilder;
+use rauthy_operator::agents::ByPodAddress;
 use rauthy_operator::leader::Election;
+use rauthy_operator::leader::fence::{FenceLayer, Tenure};
 use rauthy_operator::metrics::Metrics;
 use rauthy_operator::probes::{self, Readiness};
 use rauthy_operator::reconcile::Context;
 use rauthy_operator::reconcile::events::Publisher;
+use rauthy_operator::reconcile::monitors::Monitors;
 use rauthy_operator::reconcile::validate::Environment;
-use rauthy_operator::{controller, crd, render};
+use rauthy_operator::{check, controller, crd, failpoint, render};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -33,6 +37,8 @@ struct Arguments {
 enum Command {
     /// Run the operator.
     Run(Run),
+    /// Look whether the operator that is installed can do its work; what `helm test` runs.
+    Check(Place),
     /// Print the CustomResourceDefinition.
     Crd {
         /// Write it to crds/ and into the chart instead; run at the top of the repository.
@@ -51,7 +57,22 @@ enum Command {
 }
 
 #[derive(Args)]
+struct Place {
+    /// Namespace of the Lease.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "default")]
+    namespace: String,
+    /// Name of the Lease.
+    #[arg(long, env = "LEASE_NAME", default_value = "rauthy-operator")]
+    lease: String,
+    /// Namespaces whose RauthyClusters are run, with commas between them; left out: all.
+    #[arg(long, env = "WATCH_NAMESPACES", value_delimiter = ',', value_parser = namespace)]
+    watch_namespaces: Vec<String>,
+}
+
+#[derive(Args)]
 struct Run {
+    #[command(flatten)]
+    place: Place,
     /// Image of the agent for clusters that name none.
     #[arg(long, env = "AGENT_IMAGE")]
     agent_image: Option<String>,
@@ -61,12 +82,6 @@ struct Run {
     /// Whether to act only while holding the Lease. Needed with more than one replica.
     #[arg(long, env = "LEADER_ELECTION", default_value_t = true, action = clap::ArgAction::Set)]
     leader_election: bool,
-    /// Namespace of the Lease.
-    #[arg(long, env = "POD_NAMESPACE", default_value = "default")]
-    namespace: String,
-    /// Name of the Lease.
-    #[arg(long, env = "LEASE_NAME", default_value = "rauthy-operator")]
-    lease: String,
     /// Name of this replica, in the Lease and in events.
     #[arg(long, env = "POD_NAME", default_value = "rauthy-operator")]
     id: String,
@@ -76,6 +91,9 @@ struct Run {
     /// Log one JSON object per line instead of text.
     #[arg(long, env = "LOG_JSON", default_value_t = false, action = clap::ArgAction::Set)]
     log_json: bool,
+    /// For tests: where to end at once.
+    #[arg(long, env = "FAILPOINT", hide = true)]
+    failpoint: Option<String>,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -87,14 +105,31 @@ fn main() -> anyhow::Result<()> {
                 .with_context(|| format!("{} cannot be read", file.display()))?;
             print!("{}", render::render(&text, &agent_image)?);
         }
+        Command::Check(place) => {
+            install_cryptography()?;
+            tokio::runtime::Runtime::new()?.block_on(check(&place))?;
+        }
         Command::Run(arguments) => {
-            rustls::crypto::aws_lc_rs::default_provider()
-                .install_default()
-                .map_err(|_| anyhow!("another provider of cryptography is installed"))?;
+            install_cryptography()?;
             tokio::runtime::Runtime::new()?.block_on(run(arguments))?;
         }
     }
     Ok(())
+}
+
+fn install_cryptography() -> anyhow::Result<()> {
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .map_err(|_| anyhow!("another provider of cryptography is installed"))
+}
+
+async fn check(place: &Place) -> anyhow::Result<()> {
+    let client = Client::try_default().await.context("no Kubernetes to talk to")?;
+    let Place { namespace, lease, watch_namespaces: watched } = place;
+    let findings = check::check(&client, check::Place { namespace, lease, watched }).await;
+    findings.good.iter().for_each(|line| println!("good: {line}"));
+    findings.bad.iter().for_each(|line| println!("BAD:  {line}"));
+    if findings.bad.is_empty() { Ok(()) } else { bail!("the operator cannot do its work") }
 }
 
 async fn run(arguments: Run) -> anyhow::Result<()> {
@@ -108,16 +143,26 @@ async fn run(arguments: Run) -> anyhow::Result<()> {
         log.init()
     }
 
-    let client = Client::try_default().await.context(
+    failpoint::choose(arguments.failpoint.as_deref()).map_err(|error| anyhow!(error))?;
+    let config = kube::Config::infer().await.context(
         "no Kubernetes to talk to: run it in a pod with a service account, or set KUBECONFIG to a file with a current \
          context",
     )?;
+    let tenure = Arc::new(Tenure::default());
+    let for_lease = Client::try_from(config.clone())?;
+    let client = match arguments.leader_election {
+        true => ClientBuilder::try_from(config)?.with_layer(&FenceLayer(tenure.clone())).build(),
+        false => for_lease.clone(),
+    };
     let context = Arc::new(Context {
         client: client.clone(),
         environment: Environment {
             agent_image: arguments.agent_image.clone().filter(|image| !image.is_empty()),
+            operator_namespace: Some(arguments.place.namespace.clone()),
         },
         publisher: Publisher::new(client.clone(), arguments.id.clone()),
+        agents: Box::new(ByPodAddress),
+        monitors: Monitors::default(),
         metrics: Metrics::default(),
         backoff: controller::Backoff::default(),
     });
@@ -129,11 +174,11 @@ async fn run(arguments: Run) -> anyhow::Result<()> {
     let act = async {
         if !arguments.leader_election {
             readiness.set(true);
-            controller::run(context.clone(), terminated()?).await;
+            controller::run(context.clone(), &arguments.place.watch_namespaces, terminated()?).await;
             return Ok(());
         }
-        let Run { namespace, lease, id, .. } = &arguments;
-        let mut election = Election::new(client, namespace, lease, id, readiness);
+        let Run { place: Place { namespace, lease, .. }, id, .. } = &arguments;
+        let mut election = Election::new(for_lease, namespace, lease, id, readiness).granting(tenure);
         tokio::select! {
             () = election.win() => {}
             () = terminated()? => return Ok(()),
@@ -141,7 +186,7 @@ async fn run(arguments: Run) -> anyhow::Result<()> {
         tracing::info!(%lease, %id, "this replica acts");
         context.metrics.leading(true);
         let stopped = tokio::select! {
-            () = controller::run(context.clone(), terminated()?) => Ok(()),
+            () = controller::run(context.clone(), &arguments.place.watch_namespaces, terminated()?) => Ok(()),
             // A round that is under way ends here: another replica may act from now on.
             () = election.keep() => Err(anyhow!("the lease `{lease}` was lost; this replica starts again")),
         };
@@ -158,6 +203,18 @@ async fn run(arguments: Run) -> anyhow::Result<()> {
             Err(error) => Err(error.into()),
         },
     }
+}
+
+/// A namespace's name: a DNS label.
+fn namespace(text: &str) -> Result<String, String> {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let good = (1..=63).contains(&text.len())
+        && text.chars().all(allowed)
+        && !text.starts_with('-')
+        && !text.ends_with('-');
+    good.then(|| text.to_owned()).ok_or_else(|| {
+        "a namespace has 1 to 63 characters of a-z, 0-9 and '-', no '-' at its ends".to_owned()
+    })
 }
 
 /// Says so when the installed definition is not the one that this operator was built with. It runs all the same: what

@@ -37,6 +37,8 @@ pub struct Metrics {
     ready: ClusterGauge,
     available: ClusterGauge,
     certificate: ClusterGauge,
+    authority: ClusterGauge,
+    rotating: ClusterGauge,
 }
 
 impl Default for Metrics {
@@ -58,7 +60,26 @@ impl Default for Metrics {
         let available = cluster("cluster_available", "Whether a quorum serves under a known leader");
         let certificate =
             cluster("cluster_certificate_expiry_timestamp_seconds", "When the certificate expires");
-        Self { registry, rounds, seconds, leading, members, ready, available, certificate }
+        let authority = cluster(
+            "cluster_authority_expiry_timestamp_seconds",
+            "When the first of the authorities that members accept expires",
+        );
+        let rotating = cluster(
+            "cluster_rotating",
+            "Whether certificates or tokens are being replaced: members have yet to confirm",
+        );
+        Self {
+            registry,
+            rounds,
+            seconds,
+            leading,
+            members,
+            ready,
+            available,
+            certificate,
+            authority,
+            rotating,
+        }
     }
 }
 
@@ -82,16 +103,25 @@ impl Metrics {
         self.members.get_or_create(&labels).set(i64::try_from(status.members.len()).unwrap_or(i64::MAX));
         self.ready.get_or_create(&labels).set(i64::from(status.ready_replicas));
         self.available.get_or_create(&labels).set(i64::from(available));
-        let expiry = status.certificate.as_ref().and_then(|c| c.not_after.parse::<jiff::Timestamp>().ok());
-        if let Some(expiry) = expiry {
-            self.certificate.get_or_create(&labels).set(expiry.as_second());
+        let rotating = status.conditions.iter().any(|c| c.type_ == "Progressing" && c.reason == "Rotating");
+        self.rotating.get_or_create(&labels).set(i64::from(rotating));
+        let certificate = status.certificate.as_ref();
+        for (gauge, end) in [
+            (&self.certificate, certificate.map(|c| c.not_after.as_str())),
+            (&self.authority, certificate.and_then(|c| c.authority_not_after.as_deref())),
+        ] {
+            if let Some(end) = end.and_then(|end| end.parse::<jiff::Timestamp>().ok()) {
+                gauge.get_or_create(&labels).set(end.as_second());
+            }
         }
     }
 
     /// Drops the series of a cluster that is gone.
     pub fn forget(&self, names: &Names) {
         let labels = labels(names);
-        for family in [&self.members, &self.ready, &self.available, &self.certificate] {
+        for family in
+            [&self.members, &self.ready, &self.available, &self.certificate, &self.authority, &self.rotating]
+        {
             family.remove(&labels);
         }
     }

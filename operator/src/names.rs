@@ -16,12 +16,37 @@ pub const APP: &str = "rauthy";
 pub const APPLIED_HASH: &str = "rauthy.dev/applied-hash";
 /// Annotation with the hash of what needs a restart of a pod when it changes.
 pub const TEMPLATE_HASH: &str = "rauthy.dev/template-hash";
+/// Annotation of a template, set by `kubectl rollout restart`.
+pub const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
+/// Annotation of a RauthyCluster: each new value replaces all pods. It is copied into the template.
+pub const RESTART: &str = "rauthy.dev/restart";
+/// Annotation of a RauthyCluster: each new value takes the operator's image of the agent. Copied to the StatefulSet when
+/// it was followed, and into the template when the image changed by it.
+pub const UPGRADE: &str = "rauthy.dev/upgrade";
 /// Annotation of pods with the uid of their cluster: an earlier cluster of the same name has another one.
 pub const CLUSTER_UID: &str = "rauthy.dev/cluster-uid";
 /// Annotation of the host list with the hash of the list as the operator wrote it.
 pub const LIST_HASH: &str = "rauthy.dev/list-hash";
+/// Annotation of the host list with how far a change of the size has come.
+pub const SIZE_CHANGE: &str = "rauthy.dev/size-change";
+/// Annotation of pods with the host list that they were last told to look for.
+pub const TOUCHED: &str = "rauthy.dev/host-list";
 /// Annotation of the StatefulSet with the agent's image that is in use.
 pub const IMAGE_IN_USE: &str = "rauthy.dev/agent-image";
+/// Annotation of pods whose application has the cache inside: the certificate that they started with.
+pub const CERTIFICATE: &str = "rauthy.dev/certificate";
+/// Annotation of a RauthyCluster whose cache may be emptied by a change of the size.
+pub const ALLOW_CACHE_LOSS: &str = "rauthy.dev/allow-cache-loss";
+/// Annotation of Secrets with what was renewed last by request.
+pub const RENEWED: &str = "rauthy.dev/renewed";
+/// Annotation of Secrets with the time of the last step of a rotation, in seconds since 1970.
+pub const STEPPED: &str = "rauthy.dev/stepped";
+/// Annotation of the certificate's Secret: cert-manager was asked for one.
+pub const CERT_MANAGER: &str = "rauthy.dev/cert-manager";
+/// Annotation of a RauthyCluster by which its user asks to renew something now.
+pub const RENEW: &str = "rauthy.dev/renew";
+/// Annotation of pods with the certificates and tokens that they were last told to look for.
+pub const TOUCHED_CREDENTIALS: &str = "rauthy.dev/credentials";
 /// Key of the token in its Secret.
 pub const TOKEN_KEY: &str = "token";
 
@@ -54,7 +79,7 @@ impl Names {
         format!("{}-hosts", self.cluster)
     }
 
-    /// The Secret of the generated token.
+    /// The Secret of the token.
     #[must_use]
     pub fn token(&self) -> String {
         format!("{}-cache-auth", self.cluster)
@@ -70,6 +95,18 @@ impl Names {
     #[must_use]
     pub fn tls(&self) -> String {
         format!("{}-tls", self.cluster)
+    }
+
+    /// What cert-manager is asked for.
+    #[must_use]
+    pub fn certificate(&self) -> String {
+        format!("{}-tls", self.cluster)
+    }
+
+    /// The Secret in which cert-manager puts it; mounted nowhere.
+    #[must_use]
+    pub fn issued(&self) -> String {
+        format!("{}-issued", self.cluster)
     }
 
     /// The pod of a slot.

@@ -14,7 +14,7 @@ use k8s_openapi::api::core::v1::{Pod, Secret};
 use rauthy_operator::agents::{Access, Report, ask};
 use rauthy_operator::crd::RauthyCluster;
 use rauthy_operator::names::Names;
-use rauthy_operator::reconcile::build::{self, tls::field};
+use rauthy_operator::reconcile::credentials::{decide, x509::field};
 use rauthy_operator::reconcile::dereference::Observed;
 use rauthy_operator::reconcile::validate::{Environment, validate};
 use rauthy_proto::admin::{AdminReply, admin_reply};
@@ -127,7 +127,8 @@ impl Mesh for Agent {
                 version: VERSION,
                 from: Some(callee.clone()),
                 nonce: nonce.clone().into(),
-                proof,
+                // That of another token first, as during a rotation.
+                proofs: vec![vec![0; 32].into(), proof],
             };
             send(frame::Frame::Challenge(challenge)).await;
             // The operator goes away when it does not believe the agent.
@@ -160,9 +161,9 @@ fn certificate() -> Secret {
         "metadata": { "name": "rauthy", "namespace": "idm", "uid": "uid-1" },
     }))
     .unwrap();
-    let environment = Environment { agent_image: Some("agent:1".to_owned()) };
-    let validated = validate(&cluster, &Observed::default(), &environment).unwrap();
-    build::tls::build(&validated, &Observed::default(), Timestamp::now()).unwrap().leaf.unwrap()
+    let environment = Environment { agent_image: Some("agent:1".to_owned()), ..Environment::default() };
+    let validated = validate(&cluster, &Observed::default(), &environment, &[]).unwrap();
+    decide(&validated, &Observed::default(), Timestamp::now()).unwrap().tls.unwrap()
 }
 
 /// A server that asks for a certificate of the same CA.
@@ -216,7 +217,7 @@ async fn asked(address: SocketAddr, tls: Option<Secret>) -> Report {
     let access = Access {
         names: Names::new("idm", "rauthy"),
         port: i32::from(address.port()),
-        token: SecretString::from(TOKEN),
+        tokens: vec![SecretString::from("a-token-that-comes-next-0123"), SecretString::from(TOKEN)],
         tls,
     };
     let pod: Pod = serde_json::from_value(json!({

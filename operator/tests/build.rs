@@ -9,7 +9,8 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use proptest::prelude::*;
 use rauthy_operator::crd::RauthyCluster;
-use rauthy_operator::reconcile::build::{Desired, build, host_list, tls};
+use rauthy_operator::reconcile::build::{Desired, build, host_list};
+use rauthy_operator::reconcile::credentials::{decide, x509};
 use rauthy_operator::reconcile::dereference::Observed;
 use rauthy_operator::reconcile::validate::{Environment, Invalid, Validated, validate};
 use serde_json::{Value, json};
@@ -23,11 +24,11 @@ fn cluster(spec: Value) -> RauthyCluster {
 }
 
 fn environment(image: &str) -> Environment {
-    Environment { agent_image: Some(image.to_owned()) }
+    Environment { agent_image: Some(image.to_owned()), ..Environment::default() }
 }
 
 fn checked(spec: Value) -> Result<Validated, Invalid> {
-    validate(&cluster(spec), &Observed::default(), &environment("agent:1"))
+    validate(&cluster(spec), &Observed::default(), &environment("agent:1"), &[])
 }
 
 fn now() -> Timestamp {
@@ -35,7 +36,7 @@ fn now() -> Timestamp {
 }
 
 fn made(spec: Value, observed: &Observed) -> Desired {
-    let validated = validate(&cluster(spec), observed, &environment("agent:1")).unwrap();
+    let validated = validate(&cluster(spec), observed, &environment("agent:1"), &[]).unwrap();
     build(&validated, observed, now()).unwrap()
 }
 
@@ -46,12 +47,15 @@ fn held(desired: &Desired) -> Observed {
         hosts: Some(desired.hosts.clone()),
         headless: Some(desired.headless.clone()),
         client: Some(desired.client.clone()),
-        token: desired.token.clone(),
-        ca: desired.ca.clone(),
-        tls: desired.tls.clone(),
+        token: desired.credentials.token.clone(),
+        ca: desired.credentials.ca.clone(),
+        tls: desired.credentials.tls.clone(),
         pdb: desired.pdb.clone(),
+        network_policy: desired.network_policy.clone(),
+        monitors: false,
+        monitor: None,
         statefulset: Some(desired.statefulset.clone()),
-        pods: Vec::new(),
+        ..Observed::default()
     }
 }
 
@@ -113,7 +117,7 @@ fn the_application_gets_neither_token_nor_keys() {
 #[test]
 fn the_hash_ignores_what_needs_no_restart() {
     let hash = |spec: Value, image: &str| {
-        let validated = validate(&cluster(spec), &Observed::default(), &environment(image)).unwrap();
+        let validated = validate(&cluster(spec), &Observed::default(), &environment(image), &[]).unwrap();
         let set = build(&validated, &Observed::default(), now()).unwrap().statefulset;
         set.spec.unwrap().template.metadata.unwrap().annotations.unwrap()["rauthy.dev/template-hash"].clone()
     };
@@ -154,44 +158,57 @@ fn memory_is_derived_or_checked() {
             "`/tmp/`",
         ),
         (json!({ "rauthy": { "image": "x", "config": { "secretName": "c", "mountPath": "app" } } }), "`app`"),
+        (json!({ "cache": { "engine": "Embedded" } }), "set spec.rauthy.image"),
+        (
+            json!({
+                "cache": { "engine": "Embedded" },
+                "rauthy": { "image": "x", "env": [{ "name": "CACHE_TLS_CA_SERVER", "value": "x" }] },
+            }),
+            "CACHE_TLS_CA_SERVER",
+        ),
     ] {
         let error = checked(spec.clone()).expect_err(&spec.to_string()).to_string();
         assert!(error.contains(word), "{spec}: {error}");
     }
-    let nobody = validate(&cluster(json!({})), &Observed::default(), &Environment::default());
+    let nobody = validate(&cluster(json!({})), &Observed::default(), &Environment::default(), &[]);
     assert_eq!(nobody.unwrap_err(), Invalid::NoImage);
 }
 
 #[test]
 fn certificates_are_kept_until_they_are_due() {
-    let spec = json!({});
-    let observed = held(&made(spec.clone(), &Observed::default()));
+    let observed = held(&made(json!({}), &Observed::default()));
     let at = |observed: &Observed, time: Timestamp| {
-        let validated = validate(&cluster(json!({})), observed, &environment("agent:1")).unwrap();
-        tls::build(&validated, observed, time)
+        let validated = validate(&cluster(json!({})), observed, &environment("agent:1"), &[]).unwrap();
+        decide(&validated, observed, time)
     };
-    let leaf = tls::inspect(observed.tls.as_ref().unwrap()).expect("a certificate");
+    let text =
+        |secret: &Option<Secret>, key: &str| x509::field(secret.as_ref().unwrap(), key).unwrap().to_owned();
+    let leaf = x509::inspect(observed.tls.as_ref().unwrap()).expect("a certificate");
     assert_eq!(leaf.not_after, now() + SignedDuration::from_hours(24 * 90));
     for days in [0, 1, 59] {
         let kept = at(&observed, now() + SignedDuration::from_hours(24 * days)).unwrap();
-        assert!(kept.ca.is_none() && kept.leaf.is_none(), "after {days} days");
+        assert_eq!((&kept.ca, &kept.tls), (&observed.ca, &observed.tls), "after {days} days");
+        assert!(!kept.progress.moving());
     }
     let renewed = at(&observed, now() + SignedDuration::from_hours(24 * 61)).unwrap();
-    assert!(renewed.ca.is_none(), "the CA stays");
-    let renewed = renewed.leaf.expect("a new certificate");
-    assert_eq!(tls::field(&renewed, "ca.crt"), tls::field(observed.tls.as_ref().unwrap(), "ca.crt"));
-    assert_eq!(tls::inspect(&renewed).unwrap().hosts.len(), 36);
+    assert_eq!(renewed.ca, observed.ca, "the CA stays");
+    assert_ne!(text(&renewed.tls, "tls.crt"), text(&observed.tls, "tls.crt"));
+    assert_eq!(text(&renewed.tls, "ca.crt"), text(&observed.tls, "ca.crt"));
+    assert_eq!(x509::inspect(renewed.tls.as_ref().unwrap()).unwrap().hosts.len(), 36);
 
-    // A lost CA: members that still show the old certificate stay trusted.
+    // A lost CA: a new one is accepted beside the old one before anybody shows a certificate of it.
     let without_ca = Observed { ca: None, ..observed.clone() };
     let replaced = at(&without_ca, now()).unwrap();
-    let (ca, leaf) = (replaced.ca.expect("a new CA"), replaced.leaf.expect("a new certificate"));
-    let trusted = tls::field(&leaf, "ca.crt").unwrap();
-    assert!(trusted.contains(tls::field(&ca, "tls.crt").unwrap().trim()));
-    assert!(trusted.contains(tls::field(observed.tls.as_ref().unwrap(), "ca.crt").unwrap().trim()));
-    let whole = Observed { ca: Some(ca), tls: Some(leaf), ..observed.clone() };
-    let kept = at(&whole, now()).unwrap();
-    assert!(kept.ca.is_none() && kept.leaf.is_none());
+    assert_eq!(text(&replaced.tls, "tls.crt"), text(&observed.tls, "tls.crt"));
+    let trusted = text(&replaced.tls, "ca.crt");
+    assert!(trusted.contains(text(&replaced.ca, "tls.crt").trim()));
+    assert!(trusted.contains(text(&observed.tls, "ca.crt").trim()));
+
+    // A CA whose time is nearly over is replaced in time, and nothing outlives it.
+    let late = now() + SignedDuration::from_hours(24 * (3652 * 4 / 5 + 1));
+    assert!(at(&observed, late - SignedDuration::from_hours(48)).unwrap().ca == observed.ca);
+    let renewed = at(&observed, late).unwrap();
+    assert_ne!(renewed.ca, observed.ca);
 
     // A damaged certificate is made anew, a damaged CA is an error that quotes no key.
     let damage = |secret: &Option<Secret>, key: &str| {
@@ -199,18 +216,13 @@ fn certificates_are_kept_until_they_are_due() {
         secret.data.as_mut().unwrap().insert(key.to_owned(), ByteString(b"SECRET-BYTES".to_vec()));
         Some(secret)
     };
-    assert!(
-        at(&Observed { tls: damage(&observed.tls, "tls.crt"), ..observed.clone() }, now())
-            .unwrap()
-            .leaf
-            .is_some()
-    );
-    assert!(
-        at(&Observed { tls: damage(&observed.tls, "tls.key"), ..observed.clone() }, now())
-            .unwrap()
-            .leaf
-            .is_some()
-    );
+    for key in ["tls.crt", "tls.key", "ca.crt"] {
+        let damaged = Observed { tls: damage(&observed.tls, key), ..observed.clone() };
+        let made = at(&damaged, now()).unwrap();
+        let leaf = x509::inspect(made.tls.as_ref().unwrap()).expect("a certificate");
+        assert_eq!(leaf.hosts.len(), 36, "{key}");
+        assert_eq!(text(&made.tls, "ca.crt"), text(&observed.ca, "tls.crt"), "{key}");
+    }
     for key in ["tls.crt", "tls.key"] {
         let error = at(&Observed { ca: damage(&observed.ca, key), ..observed.clone() }, now()).unwrap_err();
         let text = format!("{error} {error:?}");
@@ -224,7 +236,7 @@ fn no_secret_is_in_what_can_be_logged() {
     let token = String::from_utf8(observed.token.as_ref().unwrap().data.as_ref().unwrap()["token"].0.clone())
         .unwrap();
     assert!(token.len() == 48 && token.chars().all(|c| c.is_ascii_alphanumeric()), "{}", token.len());
-    let validated = validate(&cluster(json!({})), &observed, &environment("agent:1")).unwrap();
+    let validated = validate(&cluster(json!({})), &observed, &environment("agent:1"), &[]).unwrap();
     assert!(!format!("{validated:?}").contains(&token));
 }
 
@@ -247,9 +259,11 @@ proptest! {
 
         // Whatever size is asked for later, and whatever image the operator has by then.
         spec["replicas"] = json!(later);
-        let validated = validate(&cluster(spec), &observed, &environment("agent:2")).unwrap();
+        let validated = validate(&cluster(spec), &observed, &environment("agent:2"), &[]).unwrap();
         let again = build(&validated, &observed, now()).unwrap();
-        prop_assert!(again.token.is_none() && again.ca.is_none() && again.tls.is_none());
+        prop_assert_eq!(&again.credentials.token, &observed.token);
+        prop_assert_eq!(&again.credentials.ca, &observed.ca);
+        prop_assert_eq!(&again.credentials.tls, &observed.tls);
         prop_assert_eq!(&again.statefulset, &first.statefulset);
         prop_assert_eq!(&again.hosts, &first.hosts);
         prop_assert_eq!(&again.pdb, &first.pdb);
@@ -260,7 +274,7 @@ proptest! {
         let list: host_list::HostList = serde_json::from_str(&data[host_list::FILE]).unwrap();
         prop_assert_eq!(i32::try_from(list.now.len()).unwrap(), again.statefulset.spec.unwrap().replicas.unwrap());
         prop_assert_eq!(list.now.join(","), data[host_list::LINE].clone());
-        if let Some(leaf) = observed.tls.as_ref().and_then(tls::inspect) {
+        if let Some(leaf) = observed.tls.as_ref().and_then(x509::inspect) {
             for host in &list.now {
                 let name = host.trim_start_matches("https://").split(':').next().unwrap().to_owned();
                 prop_assert!(leaf.hosts.contains(&name), "{} is not named", name);

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use rauthy_operator::crd::RauthyCluster;
-use rauthy_operator::crd::generate::{FILES, yaml};
+use rauthy_operator::crd::generate::{FILES, VALUES, values_schema, yaml};
 use rauthy_operator::render::render;
 use serde_json::{Value, json};
 
@@ -15,8 +15,9 @@ fn root() -> &'static Path {
 
 #[test]
 fn the_files_are_what_the_types_say() {
-    let expected = yaml().unwrap();
-    for file in FILES {
+    let crd = yaml().unwrap();
+    let files = FILES.map(|file| (file, crd.clone()));
+    for (file, expected) in files.into_iter().chain([(VALUES, values_schema().unwrap())]) {
         let text = std::fs::read_to_string(root().join(file)).unwrap_or_default();
         assert!(
             text == expected,
@@ -37,10 +38,13 @@ fn defaults_are_written_in_full() {
     let spec = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
     assert_eq!(
         spec["cache"]["default"],
-        json!({ "port": 8000, "invalidateAfter": "10s", "maxMemory": "128Mi" })
+        json!({ "engine": "Agent", "port": 8000, "invalidateAfter": "10s", "maxMemory": "128Mi" })
     );
     assert_eq!(spec["tls"]["default"], json!({ "mode": "Managed" }));
-    assert_eq!(spec["tls"]["properties"]["mode"]["enum"], json!(["Managed", "Disabled"]));
+    assert_eq!(
+        spec["tls"]["properties"]["mode"]["enum"],
+        json!(["Managed", "CertManager", "Secret", "Disabled"])
+    );
     assert_eq!((&spec["replicas"]["minimum"], &spec["replicas"]["maximum"]), (&json!(1.0), &json!(9.0)));
     let status =
         &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"];
@@ -70,6 +74,19 @@ fn rules_refuse_what_is_wrong() {
         ("rauthy", json!({ "cache": { "invalidateAfter": "2h" } }), "from 3s to 1h"),
         ("rauthy", json!({ "cache": { "maxMemory": "7Mi" } }), "8Mi at least"),
         ("rauthy", json!({ "cache": { "maxMemory": "8388608" } }), "8Mi at least"),
+        ("rauthy", json!({ "cache": { "engine": "Embedded" } }), "needs an application"),
+        (
+            "rauthy",
+            json!({ "tls": { "mode": "CertManager" } }),
+            "tls.certManager with an issuerRef is needed",
+        ),
+        (
+            "rauthy",
+            json!({ "tls": { "certManager": { "issuerRef": { "name": "x" } } } }),
+            "no place in another mode",
+        ),
+        ("rauthy", json!({ "tls": { "mode": "Secret" } }), "tls.secret with the name"),
+        ("rauthy", json!({ "tls": { "secret": { "name": "x" } } }), "no place in another mode"),
         ("rauthy", json!({ "agent": { "logLevel": "off" } }), "agent.logLevel must be"),
         ("rauthy", json!({ "agent": { "logLevel": "verbose" } }), "agent.logLevel must be"),
         ("rauthy", json!({ "agent": { "logLevel": "info,a=loud" } }), "agent.logLevel must be"),
@@ -81,6 +98,8 @@ fn rules_refuse_what_is_wrong() {
     for (name, spec) in [
         ("a".repeat(40).as_str(), json!({})),
         ("r", json!({ "agent": { "logLevel": "trace" } })),
+        ("r", json!({ "tls": { "mode": "CertManager", "certManager": { "issuerRef": { "name": "x" } } } })),
+        ("r", json!({ "tls": { "mode": "Secret", "secret": { "name": "x" } } })),
         ("r", json!({ "agent": { "logLevel": "info,rauthy_agent::mesh=debug,h2=off" } })),
         ("r", json!({ "cache": { "invalidateAfter": "3s", "maxMemory": "1Gi", "port": 9000 } })),
         (
@@ -100,12 +119,13 @@ fn what_cannot_change_says_why() {
             json!({ "auth": { "tokenSecretName": "x" }, "cache": { "port": 8001 } }),
             "cache.port cannot change",
         ),
+        (json!({ "auth": { "tokenSecretName": "x" }, "tls": { "mode": "Disabled" } }), "to or from Disabled"),
         (
-            json!({ "auth": { "tokenSecretName": "x" }, "tls": { "mode": "Disabled" } }),
-            "tls.mode cannot change",
+            json!({
+                "auth": { "tokenSecretName": "x" }, "rauthy": { "image": "app:1" }, "cache": { "engine": "Embedded" },
+            }),
+            "cache.engine cannot change",
         ),
-        (json!({ "auth": { "tokenSecretName": "y" } }), "tokenSecretName cannot change"),
-        (json!({}), "tokenSecretName cannot change"),
     ] {
         let errors =
             cluster("rauthy", spec.clone()).validate_cel_update(&base()).expect_err(&spec.to_string());
@@ -115,6 +135,16 @@ fn what_cannot_change_says_why() {
     let grown =
         cluster("rauthy", json!({ "auth": { "tokenSecretName": "x" }, "replicas": 5, "paused": true }));
     assert!(grown.validate_cel_update(&base()).is_ok());
+    for spec in [
+        json!({ "auth": { "tokenSecretName": "y" } }),
+        json!({}),
+        json!({ "tls": { "mode": "Secret", "secret": { "name": "x" } } }),
+    ] {
+        assert!(cluster("rauthy", spec.clone()).validate_cel_update(&base()).is_ok(), "{spec}");
+    }
+    let plain = cluster("rauthy", json!({ "tls": { "mode": "Disabled" } }));
+    let errors = base().validate_cel_update(&plain).expect_err("from Disabled");
+    assert!(errors.iter().any(|error| error.to_string().contains("Create a new RauthyCluster")));
 }
 
 #[test]

@@ -32,6 +32,7 @@ async fn everything_is_created_and_the_statefulset_last() {
             format!("PATCH {HOSTS}"),
             "PATCH /api/v1/namespaces/idm/services/rauthy".to_owned(),
             "PATCH /api/v1/namespaces/idm/services/rauthy-client".to_owned(),
+            "PATCH /apis/networking.k8s.io/v1/namespaces/idm/networkpolicies/rauthy".to_owned(),
             format!("PATCH {PDB}"),
             format!("PATCH {STATEFULSET}"),
             "PATCH /apis/rauthy.dev/v1alpha1/namespaces/idm/rauthyclusters/rauthy/status".to_owned(),
@@ -177,7 +178,7 @@ async fn a_changed_mind_counts_while_nothing_runs() {
 }
 
 #[tokio::test]
-async fn a_size_change_changes_nothing_and_says_so() {
+async fn a_size_that_nobody_can_be_asked_about_changes_nothing_and_says_so() {
     for size in [1, 2, 5, 9] {
         let api = Api::with(json!({}));
         let operator = Operator::start(&api);
@@ -187,8 +188,8 @@ async fn a_size_change_changes_nothing_and_says_so() {
         operator.settle().await;
         assert_eq!(api.owned(), before, "size {size}");
         let (status, reason, message) = api.condition("ScalingBlocked");
-        assert_eq!((status.as_str(), reason.as_str()), ("True", "NotImplemented"));
-        assert!(message.contains("Set spec.replicas to 3"), "{message}");
+        assert_eq!((status.as_str(), reason.as_str()), ("True", "NoLeader"));
+        assert!(message.contains(&format!("{size} members are wanted")), "{message}");
         assert_eq!(api.cluster().status.unwrap().ready, format!("0/{size}"));
         api.edit(|spec| spec["replicas"] = json!(3));
         operator.settle().await;
@@ -245,7 +246,7 @@ async fn a_refused_object_is_reported_and_tried_again() {
 async fn a_failure_is_not_hidden_by_a_second_one() {
     let api = Api::with(json!({}));
     // Neither the objects nor the status can be written.
-    api.fail_after(Some(8), 500);
+    api.fail_after(Some(9), 500);
     let error = Operator::start(&api).round().await.unwrap_err().to_string();
     assert!(error.contains("StatefulSet `rauthy`"), "{error}");
 }
@@ -267,9 +268,7 @@ async fn a_token_of_the_users_own_is_used_and_must_be_there() {
     assert!(error.contains("at least 16 characters") && !error.contains("short"), "{error}");
     api.put("/api/v1/namespaces/idm/secrets/mine", secret("MDEyMzQ1Njc4OWFiY2RlZg=="));
     operator.settle().await;
-    assert_eq!(api.get(TOKEN), None);
-    let volumes = api.get(STATEFULSET).unwrap()["spec"]["template"]["spec"]["volumes"].to_string();
-    assert!(volumes.contains("\"secretName\":\"mine\""), "{volumes}");
+    assert_eq!(token(&api), "MDEyMzQ1Njc4OWFiY2RlZg==", "a copy, which can hold two while they change");
 }
 
 #[tokio::test]
@@ -296,17 +295,13 @@ async fn a_failing_member_stands_in_the_status_and_in_an_event() {
     let operator = Operator::start(&api);
     operator.settle().await;
     let message = "HA_HOSTS: my hostname rauthy-1 is not among the hosts";
-    api.put(
-        "/api/v1/namespaces/idm/pods/rauthy-1",
-        json!({
-            "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "rauthy-1", "namespace": "idm" },
-            "status": { "containerStatuses": [{
-                "name": "agent", "image": "x", "imageID": "x", "ready": false, "restartCount": 2,
-                "state": { "waiting": { "reason": "CrashLoopBackOff", "message": "back-off 20s" } },
-                "lastState": { "terminated": { "exitCode": 78, "message": message, "reason": "Error" } },
-            }] },
-        }),
-    );
+    let mut pod = pod_of(&api, 1);
+    pod["status"] = json!({ "containerStatuses": [{
+        "name": "agent", "image": "x", "imageID": "x", "ready": false, "restartCount": 2,
+        "state": { "waiting": { "reason": "CrashLoopBackOff", "message": "back-off 20s" } },
+        "lastState": { "terminated": { "exitCode": 78, "message": message, "reason": "Error" } },
+    }] });
+    api.put(&format!("{PODS}/rauthy-1"), pod);
     operator.settle().await;
     let member = api.cluster().status.unwrap().members[1].clone();
     let exit = member.last_exit.expect("an exit");
@@ -411,4 +406,38 @@ async fn the_agents_of_an_invalid_cluster_are_still_asked() {
     assert_eq!(api.condition("Degraded").1, "InvalidSpec");
     let link = api.cluster().status.unwrap().members[0].link.clone();
     assert!(link.contains("No answer to the operator: no connection"), "{link}");
+}
+
+const MONITORS: &str = "/apis/monitoring.coreos.com/v1";
+const MONITOR: &str = "/apis/monitoring.coreos.com/v1/namespaces/idm/servicemonitors/rauthy";
+
+/// As if the Prometheus Operator were installed.
+fn with_prometheus(api: &Api) {
+    let kind = json!({
+        "name": "servicemonitors", "singularName": "", "namespaced": true, "kind": "ServiceMonitor", "verbs": ["get"],
+    });
+    let list = json!({
+        "apiVersion": "v1", "kind": "APIResourceList", "groupVersion": "monitoring.coreos.com/v1", "resources": [kind],
+    });
+    api.put(MONITORS, list);
+}
+
+#[tokio::test]
+async fn a_service_monitor_where_the_api_server_knows_the_kind_and_the_spec_does_not_refuse() {
+    let api = Api::with(json!({}));
+    Operator::start(&api).settle().await;
+    assert_eq!(api.get(MONITOR), None, "nobody would read it");
+
+    with_prometheus(&api);
+    let operator = Operator::start(&api);
+    api.edit(|spec| spec["monitoring"] = json!({ "labels": { "release": "prometheus" }, "interval": "10s" }));
+    operator.settle().await;
+    let monitor = api.get(MONITOR).expect("a ServiceMonitor");
+    assert_eq!(monitor["metadata"]["labels"]["release"], "prometheus");
+    assert_eq!(monitor["spec"]["endpoints"], json!([{ "port": "http-agent", "interval": "10s" }]));
+    assert_eq!(monitor["metadata"]["ownerReferences"][0]["uid"], "uid-1");
+
+    api.edit(|spec| spec["monitoring"] = json!({ "enabled": false }));
+    operator.settle().await;
+    assert_eq!(api.get(MONITOR), None);
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! caller                                 callee
 //!   Hello{cluster, purpose, from, to, nonce} ->
-//!                        <- Challenge{from, nonce, HMAC(token, "callee" | transcript)}
+//!                        <- Challenge{from, nonce, HMAC(token, "callee" | transcript) for each valid token}
 //!   Proof{HMAC(token, "caller" | transcript)} ->
 //!                        <- Verdict
 //! ```
@@ -31,6 +31,9 @@ pub const EXPORTER_LEN: usize = 32;
 pub const OPERATOR: &str = "operator";
 /// Shortest token that is accepted, in characters.
 pub const TOKEN_MIN: usize = 16;
+
+/// Most tokens that are valid at a time.
+pub const TOKENS_MAX: usize = 4;
 
 /// Which side of the stream a proof is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +102,19 @@ impl Transcript<'_> {
         }
         valid
     }
+
+    /// The first of the tokens under which one of the `proofs` is that of `side`. Proofs beyond [`TOKENS_MAX`] are not
+    /// looked at.
+    #[must_use]
+    pub fn shared<'t>(
+        &self,
+        tokens: impl IntoIterator<Item = &'t [u8]>,
+        side: Side,
+        proofs: &[impl AsRef<[u8]>],
+    ) -> Option<&'t [u8]> {
+        let proofs = || proofs.iter().take(TOKENS_MAX);
+        tokens.into_iter().find(|token| proofs().any(|proof| self.verify([*token], side, proof.as_ref())))
+    }
 }
 
 #[cfg(test)]
@@ -130,6 +146,16 @@ mod tests {
         assert!(!transcript.verify([token], Side::Callee, &proof), "a proof cannot be reflected");
         assert!(!transcript.verify([b"another-token-xx".as_slice()], Side::Caller, &proof));
         assert!(!transcript.verify([token], Side::Caller, &proof[..31]));
+        let other: &[u8] = b"another-token-xx";
+        let proofs = [transcript.proof(other, Side::Caller), proof];
+        assert_eq!(
+            transcript.shared([b"unknown-token-xx".as_slice(), token], Side::Caller, &proofs),
+            Some(token)
+        );
+        assert_eq!(transcript.shared([token], Side::Callee, &proofs), None);
+        assert_eq!(transcript.shared([token], Side::Caller, &[[0; 32]; TOKENS_MAX]), None);
+        let late = [[0; 32], [1; 32], [2; 32], [3; 32], proof];
+        assert_eq!(transcript.shared([token], Side::Caller, &late), None, "too many");
         assert!(!Transcript { exporter: b"y", ..transcript }.verify([token], Side::Caller, &proof));
         assert!(!Transcript { nonce: &[5; 32], ..transcript }.verify([token], Side::Caller, &proof));
         for change in [

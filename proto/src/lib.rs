@@ -30,5 +30,12 @@ pub use rauthy::admin::v1 as admin;
 pub use rauthy::cache::v1 as cache;
 pub use rauthy::mesh::v1 as mesh;
 
+/// All of them as a `google.protobuf.FileDescriptorSet`.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// [`cache`] alone, with its comments, as a `google.protobuf.FileDescriptorSet`: for the reflection service.
+pub const CACHE_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/cache.bin"));
+
 pub mod codec;
+pub mod credentials;
 pub mod handshake;

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rauthy_proto::cache as proto;
-use tonic::Status;
+use rauthy_proto::cache::answer::Answer;
+use rauthy_proto::cache::call::Call as Message;
 
-use crate::error::{Call, Error, judge};
+use crate::error::{Call, Error};
 use crate::{AckLevel, Client, Condition, Limits, NodeStatus, PutOptions, Value, limits};
 
 impl Client {
@@ -32,17 +33,16 @@ impl Client {
         invalid(limits::check_cache(cache).or_else(|| limits::check_key(&key)))?;
         let seen = self.session.as_ref().and_then(|session| session.seen());
         let session = seen.map(|seen| seen.to_bytes()).unwrap_or_default();
-        let request =
-            self.request(proto::GetRequest { cache: cache.to_owned(), key, linearizable, session }, None);
-        let answer = self.connect().get(request).await.map_err(|status| {
-            let error = self.judge(Call::Read, &status);
-            if let (Error::Gap, Some(session), Some(seen)) = (&error, &self.session, seen) {
+        let get = |_| {
+            let (key, session) = (key.clone(), session.clone());
+            Message::Get(proto::GetRequest { cache: cache.to_owned(), key, linearizable, session })
+        };
+        let answer = self.run(Call::Read, false, None, get).await.inspect_err(|error| {
+            if let (Error::Gap, Some(session), Some(seen)) = (error, &self.session, seen) {
                 session.forget(seen);
             }
-            error
         })?;
-        let answer = answer.into_inner();
-        self.saw(&answer.session);
+        let Answer::Get(answer) = answer else { return Err(Error::unexpected()) };
         Ok(answer.value.map(|value| Value { value, version: answer.version }))
     }
 
@@ -89,21 +89,24 @@ impl Client {
                 .or_else(|| limits::check_value(&value))
                 .or_else(|| options.ttl.and_then(limits::check_ttl)),
         )?;
-        let request = proto::PutRequest {
-            cache: cache.to_owned(),
-            key,
-            value,
-            ttl_ms: options.ttl.map_or(0, millis),
-            ack: ack(options.ack),
-            if_absent: condition == Some(Condition::Absent),
-            if_version: match condition {
-                Some(Condition::Version(version)) => Some(version),
-                Some(Condition::Absent) | None => None,
-            },
+        let put = |request_id| {
+            Message::Put(proto::PutRequest {
+                cache: cache.to_owned(),
+                key: key.clone(),
+                value: value.clone(),
+                ttl_ms: options.ttl.map_or(0, millis),
+                ack: ack(options.ack),
+                if_absent: condition == Some(Condition::Absent),
+                if_version: match condition {
+                    Some(Condition::Version(version)) => Some(version),
+                    Some(Condition::Absent) | None => None,
+                },
+                request_id,
+            })
         };
-        let request = self.request(request, options.deadline);
-        let answer = self.connect().put(request).await.map_err(|s| self.judge(Call::Write, &s))?.into_inner();
-        self.saw(&answer.session);
+        let known = options.ack != AckLevel::Direct;
+        let answer = self.run(Call::Write, known, options.deadline, put).await?;
+        let Answer::Put(answer) = answer else { return Err(Error::unexpected()) };
         Ok(answer.version)
     }
 
@@ -115,11 +118,13 @@ impl Client {
     pub async fn delete(&self, cache: &str, key: impl Into<Bytes>, level: AckLevel) -> Result<bool, Error> {
         let key = key.into();
         invalid(limits::check_cache(cache).or_else(|| limits::check_key(&key)))?;
-        let request = proto::DeleteRequest { cache: cache.to_owned(), key, ack: ack(level) };
-        let request = self.request(request, None);
-        let answer =
-            self.connect().delete(request).await.map_err(|s| self.judge(Call::Write, &s))?.into_inner();
-        self.saw(&answer.session);
+        let delete = |request_id| {
+            let (cache, key) = (cache.to_owned(), key.clone());
+            Message::Delete(proto::DeleteRequest { cache, key, ack: ack(level), request_id })
+        };
+        let known = level != AckLevel::Direct;
+        let answer = self.run(Call::Write, known, None, delete).await?;
+        let Answer::Delete(answer) = answer else { return Err(Error::unexpected()) };
         Ok(answer.existed)
     }
 
@@ -135,11 +140,13 @@ impl Client {
     ) -> Result<Option<Bytes>, Error> {
         let key = key.into();
         invalid(limits::check_cache(cache).or_else(|| limits::check_key(&key)))?;
-        let request =
-            self.request(proto::TakeRequest { cache: cache.to_owned(), key, ack: ack(level) }, None);
-        let answer =
-            self.connect().take(request).await.map_err(|s| self.judge(Call::Write, &s))?.into_inner();
-        self.saw(&answer.session);
+        let take = |request_id| {
+            let (cache, key) = (cache.to_owned(), key.clone());
+            Message::Take(proto::TakeRequest { cache, key, ack: ack(level), request_id })
+        };
+        let known = level != AckLevel::Direct;
+        let answer = self.run(Call::Write, known, None, take).await?;
+        let Answer::Take(answer) = answer else { return Err(Error::unexpected()) };
         Ok(answer.value)
     }
 
@@ -161,17 +168,19 @@ impl Client {
                 .or_else(|| limits::check_key(&key))
                 .or_else(|| options.ttl.and_then(limits::check_ttl)),
         )?;
-        let request = proto::IncrementRequest {
-            cache: cache.to_owned(),
-            key,
-            by,
-            ttl_ms: options.ttl.map_or(0, millis),
-            ack: ack(options.ack),
+        let increment = |request_id| {
+            Message::Increment(proto::IncrementRequest {
+                cache: cache.to_owned(),
+                key: key.clone(),
+                by,
+                ttl_ms: options.ttl.map_or(0, millis),
+                ack: ack(options.ack),
+                request_id,
+            })
         };
-        let request = self.request(request, options.deadline);
-        let answer = self.connect().increment(request).await.map_err(|s| self.judge(Call::Write, &s))?;
-        let answer = answer.into_inner();
-        self.saw(&answer.session);
+        let known = options.ack != AckLevel::Direct;
+        let answer = self.run(Call::Write, known, options.deadline, increment).await?;
+        let Answer::Increment(answer) = answer else { return Err(Error::unexpected()) };
         Ok(answer.number)
     }
 
@@ -181,10 +190,12 @@ impl Client {
     /// See [`Error`].
     pub async fn clear(&self, cache: &str, level: AckLevel) -> Result<u64, Error> {
         invalid(limits::check_cache(cache))?;
-        let request = self.request(proto::ClearRequest { cache: cache.to_owned(), ack: ack(level) }, None);
-        let answer =
-            self.connect().clear(request).await.map_err(|s| self.judge(Call::Write, &s))?.into_inner();
-        self.saw(&answer.session);
+        let clear = |request_id| {
+            Message::Clear(proto::ClearRequest { cache: cache.to_owned(), ack: ack(level), request_id })
+        };
+        let known = level != AckLevel::Direct;
+        let answer = self.run(Call::Write, known, None, clear).await?;
+        let Answer::Clear(answer) = answer else { return Err(Error::unexpected()) };
         Ok(answer.values)
     }
 
@@ -194,18 +205,19 @@ impl Client {
     /// See [`Error`].
     pub async fn declare(&self, cache: &str, limits: Limits) -> Result<(), Error> {
         invalid(limits::check_cache(cache).or_else(|| limits.ttl.and_then(limits::check_ttl)))?;
-        let request = proto::DeclareRequest {
-            cache: cache.to_owned(),
-            entries: limits.entries,
-            bytes: limits.bytes,
-            ttl_ms: limits.ttl.map_or(0, millis),
-            evict: limits.evict,
-            direct: limits.direct,
-            ack: proto::AckLevel::Quorum.into(),
+        let declare = |request_id| {
+            Message::Declare(proto::DeclareRequest {
+                cache: cache.to_owned(),
+                entries: limits.entries,
+                bytes: limits.bytes,
+                ttl_ms: limits.ttl.map_or(0, millis),
+                evict: limits.evict,
+                direct: limits.direct,
+                ack: proto::AckLevel::Quorum.into(),
+                request_id,
+            })
         };
-        let request = self.request(request, None);
-        let answer = self.connect().declare(request).await.map_err(|s| self.judge(Call::Write, &s))?;
-        self.saw(&answer.into_inner().session);
+        self.run(Call::Write, true, None, declare).await?;
         Ok(())
     }
 
@@ -214,26 +226,20 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub async fn status(&self) -> Result<NodeStatus, Error> {
-        let request = self.request(proto::StatusRequest {}, None);
-        let answer = self.connect().status(request).await.map_err(|s| self.judge(Call::Read, &s))?;
-        answer.into_inner().node.ok_or_else(|| Error::Other {
-            code: "OK".into(),
-            message: "a status without content; are client and agent of the same version?".into(),
-        })
+        let status = |_| Message::Status(proto::StatusRequest {});
+        let answer = self.run(Call::Read, false, None, status).await?;
+        let Answer::Status(answer) = answer else { return Err(Error::unexpected()) };
+        answer.node.ok_or_else(Error::unexpected)
     }
 
-    fn saw(&self, token: &[u8]) {
+    pub(crate) fn saw(&self, token: &[u8]) {
         if let Some(session) = &self.session {
             session.saw(token);
         }
     }
-
-    fn judge(&self, call: Call, status: &Status) -> Error {
-        judge(&self.target, call, status)
-    }
 }
 
-fn invalid(problem: Option<String>) -> Result<(), Error> {
+pub(crate) fn invalid(problem: Option<String>) -> Result<(), Error> {
     problem.map_or(Ok(()), |p| Err(Error::Invalid(p)))
 }
 

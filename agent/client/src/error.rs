@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 
+use rauthy_proto::cache as proto;
 use tonic::{Code, ConnectError, Status};
 
 /// Metadata key of the machine-readable reason of an error.
@@ -20,7 +21,10 @@ pub enum Error {
     /// The node is about to catch up.
     #[error("the node is still copying the data; try again in a moment, or ask another node")]
     Syncing,
-    /// The write was sent and no answer came: it may or may not stand.
+    /// The write was sent and no answer came in time: it may or may not stand. The client has asked again under the
+    /// same request id until its deadline (see [`Client::without_retries`]).
+    ///
+    /// [`Client::without_retries`]: crate::Client::without_retries
     #[error("the write may or may not stand; read the key before you decide, or write it again")]
     UnknownOutcome,
     /// A limit is reached, the message says which; nothing was written.
@@ -57,6 +61,14 @@ pub enum Error {
         /// What happened.
         reason: String,
     },
+    /// What is stored is no value of this type, or this type cannot be stored.
+    #[error("no value of type {of}: {what}")]
+    Codec {
+        /// The type.
+        of: &'static str,
+        /// What is wrong; never a part of the value.
+        what: String,
+    },
     /// Something that this version of the client does not know.
     #[error("the agent answered {code}: {message}")]
     Other {
@@ -74,27 +86,88 @@ pub(crate) enum Call {
     Write,
 }
 
-/// Judges a failed call.
-pub(crate) fn judge(target: &str, call: Call, status: &Status) -> Error {
-    let unreachable = |reason: String| Error::Unreachable { target: target.to_owned(), reason };
-    let reason = status.metadata().get(REASON).and_then(|r| r.to_str().ok());
-    match reason {
-        Some("NO_QUORUM") => return Error::NoQuorum,
-        Some("SYNCING") => return Error::Syncing,
-        Some("UNKNOWN_OUTCOME") => return Error::UnknownOutcome,
-        Some("LIMIT") => return Error::Limit(status.message().to_owned()),
-        Some("LEVEL") => return Error::Level(status.message().to_owned()),
-        Some("VERSION") => {
-            let version = status.metadata().get(VERSION).and_then(|v| v.to_str().ok()?.parse().ok());
-            return Error::Version { version };
-        }
-        Some("NOT_A_NUMBER") => return Error::NotANumber,
-        Some("GAP") => return Error::Gap,
-        Some("FIELD") => return Error::Invalid(status.message().to_owned()),
-        _ => {}
+/// Whether a call is worth another try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// It would end the same way.
+    Never,
+    /// It was not done, and may be soon.
+    NotDone,
+    /// It was sent and not answered: it was done or not.
+    Perhaps,
+    /// The agent says that it does not know whether it was done.
+    Unknown,
+    /// The writer is not known any more.
+    Register,
+}
+
+/// One try that failed.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub error: Error,
+    pub again: Again,
+}
+
+/// Judges a failed try.
+pub(crate) fn failed(target: &str, call: Call, status: &Status) -> Failed {
+    let metadata = |key| status.metadata().get(key).and_then(|value| value.to_str().ok());
+    let reason = metadata(REASON).unwrap_or_default();
+    let version = metadata(VERSION).and_then(|version| version.parse().ok());
+    if let Some(failed) = by_reason(target, call, reason, status.message(), version) {
+        return failed;
     }
-    // The connection was never made: nothing was sent.
-    if let Some(root) = connect_error(status) {
+    let error = without_reason(target, call, status);
+    let again = match (&error, call) {
+        (Error::Unreachable { .. }, _) => Again::NotDone,
+        (Error::UnknownOutcome, _) => Again::Perhaps,
+        _ => Again::Never,
+    };
+    Failed { error, again }
+}
+
+/// The same for one that failed inside a stream.
+pub(crate) fn refused(target: &str, call: Call, failure: proto::Failure) -> Failed {
+    let proto::Failure { code, reason, message, version } = failure;
+    by_reason(target, call, &reason, &message, version).unwrap_or_else(|| {
+        let code = Code::from(i32::try_from(code).unwrap_or(-1));
+        failed(target, call, &Status::new(code, message))
+    })
+}
+
+fn by_reason(target: &str, call: Call, reason: &str, message: &str, version: Option<u64>) -> Option<Failed> {
+    let words = || message.to_owned();
+    let (error, again) = match (reason, call) {
+        ("NO_QUORUM", _) => (Error::NoQuorum, Again::NotDone),
+        ("SYNCING", _) => (Error::Syncing, Again::NotDone),
+        ("STOPPING", _) => {
+            let reason = "it is about to stop".to_owned();
+            (Error::Unreachable { target: target.to_owned(), reason }, Again::NotDone)
+        }
+        ("UNKNOWN_OUTCOME", _) => (Error::UnknownOutcome, Again::Unknown),
+        ("LIMIT", _) => (Error::Limit(words()), Again::Never),
+        ("LEVEL", _) => (Error::Level(words()), Again::Never),
+        ("VERSION", _) => (Error::Version { version }, Again::Never),
+        ("NOT_A_NUMBER", _) => (Error::NotANumber, Again::Never),
+        ("GAP", Call::Read) => (Error::Gap, Again::Never),
+        ("GAP", Call::Write) => (Error::Gap, Again::Register),
+        ("FIELD", _) => (Error::Invalid(words()), Again::Never),
+        _ => return None,
+    };
+    Some(Failed { error, again })
+}
+
+impl Error {
+    /// An answer to something else.
+    pub(crate) fn unexpected() -> Self {
+        let message = "an answer to another call; are client and agent of the same version?";
+        Self::Other { code: "OK".into(), message: message.into() }
+    }
+}
+
+/// What the transport made of it: the service itself always gives a reason.
+fn without_reason(target: &str, call: Call, status: &Status) -> Error {
+    let unreachable = |reason: String| Error::Unreachable { target: target.to_owned(), reason };
+    if let Some(root) = never_sent(status) {
         return unreachable(root);
     }
     match (status.code(), call) {
@@ -119,11 +192,15 @@ pub(crate) fn judge(target: &str, call: Call, status: &Status) -> Error {
     }
 }
 
-fn connect_error(status: &Status) -> Option<String> {
+/// Why nothing was sent: the connection was never made, or ended while the request waited to be written.
+fn never_sent(status: &Status) -> Option<String> {
     let mut source = status.source();
     while let Some(error) = source {
         if let Some(connect) = error.downcast_ref::<ConnectError>() {
             return Some(innermost(&*connect.0));
+        }
+        if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled) {
+            return Some(innermost(error));
         }
         source = error.source();
     }
@@ -169,8 +246,8 @@ mod tests {
             (version, Error::Version { version: Some(17) }),
         ];
         for (status, wanted) in cases {
-            assert_eq!(judge("unix:///s", Call::Write, &status), wanted);
-            assert_eq!(judge("unix:///s", Call::Read, &status), wanted);
+            assert_eq!(failed("unix:///s", Call::Write, &status).error, wanted);
+            assert_eq!(failed("unix:///s", Call::Read, &status).error, wanted);
         }
     }
 
@@ -180,8 +257,8 @@ mod tests {
             [Code::Cancelled, Code::DeadlineExceeded, Code::Unavailable, Code::Internal, Code::Unknown]
         {
             let status = Status::new(code, "broken pipe");
-            assert_eq!(judge("unix:///s", Call::Write, &status), Error::UnknownOutcome, "{code:?}");
-            let read = judge("unix:///s", Call::Read, &status);
+            assert_eq!(failed("unix:///s", Call::Write, &status).error, Error::UnknownOutcome, "{code:?}");
+            let read = failed("unix:///s", Call::Read, &status).error;
             assert!(matches!(read, Error::Unreachable { .. }), "{code:?}: {read:?}");
         }
     }

@@ -12,18 +12,29 @@
 //! # }
 //! ```
 //!
-//! A [`Client`] is cheap to clone, connects when it is first used, and connects again by itself. It never retries a
-//! request: [`Error`] says whether one may have been carried out.
+//! A [`Client`] is cheap to clone, connects when it is first used, and connects again by itself. What was not done, it
+//! tries again until the deadline of the call; a write whose connection broke, under the same request id, so that it is
+//! done once at most. [`Error`] says what is known in the end.
 //!
 //! * `calls`: what can be asked · [`Error`]: what can go wrong · [`limits`]: how large things may be
+//! * [`Client::cache`]: typed values, see [`codec`] · [`Client::watch`]: what changes
 //! * [`Client::session`]: reads that never go back behind what was written or read before
+//! * [`Client::pipelined`]: many calls at a time over one stream
+//! * `retry`: what is tried again · `writer`: request ids · `transport`, `pipeline`: the two ways to ask
 
 #![forbid(unsafe_code)]
 
 mod calls;
+pub mod codec;
 mod error;
 pub mod limits;
+mod pipeline;
+mod retry;
 mod session;
+mod transport;
+mod typed;
+mod watch;
+mod writer;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -31,13 +42,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use rauthy_proto::cache as proto;
 use rauthy_proto::cache::cache_client::CacheClient;
-use tonic::Request;
 use tonic::transport::{Channel, Endpoint};
 
 pub use error::{Error, REASON, VERSION};
+use pipeline::Pipeline;
 pub use rauthy_proto::cache::{ConfigurationStatus, MemberStatus, NodeStatus, Refusal, Role};
 pub use session::Seen;
 use session::Session;
+pub use typed::{Cache, Typed};
+pub use watch::{Change, Event, Removal, Watch, WatchOptions};
+use writer::Writers;
 
 /// Environment variable that names the socket of the agent.
 pub const SOCKET_VARIABLE: &str = "RAUTHY_CACHE_SOCKET";
@@ -129,6 +143,9 @@ pub struct Client {
     channel: Arc<OnceLock<Channel>>,
     deadline: Duration,
     session: Option<Arc<Session>>,
+    retries: bool,
+    writers: Arc<Writers>,
+    pipeline: Option<Arc<Pipeline>>,
 }
 
 impl Client {
@@ -160,6 +177,9 @@ impl Client {
             channel: Arc::default(),
             deadline: limits::DEADLINE,
             session: None,
+            retries: true,
+            writers: Arc::default(),
+            pipeline: None,
         })
     }
 
@@ -184,6 +204,31 @@ impl Client {
         self
     }
 
+    /// The same client with another way to fail: every call is sent once, without a request id, and its first error is
+    /// the last. For tools that show what is.
+    #[must_use]
+    pub fn without_retries(mut self) -> Self {
+        self.retries = false;
+        self
+    }
+
+    /// The same client with one stream for all calls of its clones, instead of a gRPC call for each: the way to do many
+    /// small ones. They are begun in the order in which they are asked for and answered in any order.
+    ///
+    /// ```no_run
+    /// # async fn example(cache: rauthy_client::Client) -> Result<(), rauthy_client::Error> {
+    /// let cache = cache.pipelined();
+    /// // Both are on their way at the same time.
+    /// let (alice, bob) = tokio::try_join!(cache.get("sessions", "alice"), cache.get("sessions", "bob"))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn pipelined(mut self) -> Self {
+        self.pipeline = Some(Arc::default());
+        self
+    }
+
     /// The address of the agent.
     #[must_use]
     pub fn target(&self) -> &str {
@@ -204,12 +249,5 @@ impl Client {
         CacheClient::new(channel)
             .max_decoding_message_size(limits::MESSAGE)
             .max_encoding_message_size(limits::MESSAGE)
-    }
-
-    fn request<T>(&self, message: T, deadline: Option<Duration>) -> Request<T> {
-        let mut request = Request::new(message);
-        // The header `grpc-timeout`: the agent answers in time, and this side gives up when it does not.
-        request.set_timeout(deadline.unwrap_or(self.deadline));
-        request
     }
 }

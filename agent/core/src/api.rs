@@ -324,6 +324,8 @@ pub struct Status {
     pub commit: Index,
     /// Applied index.
     pub applied: Index,
+    /// Digest of the store at the applied index; `None`: shards of a snapshot are ahead of it.
+    pub digest: Option<u64>,
     /// Seated in a committed configuration, caught up and leased.
     pub ready: bool,
     /// Why not, for people.

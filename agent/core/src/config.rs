@@ -224,4 +224,26 @@ mod tests {
         assert!(!config.quorum(|who| small.contains(&who.slot) && who.slot != small[0]), "two of five");
         assert!(config.quorum(|who| who.slot == small[0] || who.slot == small[1] || who.slot == large[4]));
     }
+
+    #[test]
+    fn nothing_changes_with_one_list_and_one_map() {
+        let list = slots(3);
+        for (lists, maps, settled) in [(1, 1, true), (2, 1, false), (1, 2, false), (2, 2, false)] {
+            let (lists, maps) = (vec![list.clone(); lists], vec![seats(&list, 1); maps]);
+            let config = Configuration { epoch: 0, resizing: false, lists, maps };
+            assert_eq!(config.settled(), settled, "{config:?}");
+            let names = 3 * (config.lists.len() + config.maps.len());
+            assert_eq!(config.size(), 64 * names, "for each slot and each seat");
+        }
+    }
+
+    #[test]
+    fn a_host_list_names_the_slots_of_both_its_lists_once() {
+        let all = slots(4);
+        let hosts =
+            HostList { epoch: 2, now: vec![all[2].clone(), all[0].clone()], next: Some(all[1..].to_vec()) };
+        assert_eq!(hosts.slots(), all);
+        assert_eq!(hosts.lists(), [vec![all[2].clone(), all[0].clone()], all[1..].to_vec()]);
+        assert_eq!(HostList::fixed(all.clone()).lists(), [all]);
+    }
 }

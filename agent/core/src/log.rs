@@ -333,4 +333,41 @@ mod tests {
         log.truncate(0);
         assert_eq!((log.bytes(), log.last_index(), log.last_term()), (0, 0, 0));
     }
+
+    #[test]
+    fn a_log_that_continues_from_a_snapshot_knows_its_end() {
+        let mut log = Log::after(6, 3, LogTime(40));
+        assert_eq!(
+            (log.base_index(), log.last_index(), log.last_term(), log.last_time()),
+            (6, 6, 3, LogTime(40))
+        );
+        log.push(entry(7, 4));
+        assert_eq!([5, 6, 7, 8].map(|i| log.term_at(i)), [None, Some(3), Some(4), None]);
+        assert_eq!([5, 6, 7, 8].map(|i| log.time_at(i)), [None, Some(LogTime(40)), Some(LogTime(7)), None]);
+        log.compact(0, 7);
+        assert_eq!((log.term_at(7), log.time_at(7), log.bytes()), (Some(4), Some(LogTime(7)), 0));
+    }
+
+    #[test]
+    fn what_is_held_is_accounted_for() {
+        let one = entry(1, 1).size();
+        let put = Op::Put {
+            cache: Arc::from("ab"),
+            key: Bytes::from("key"),
+            value: Bytes::from("value"),
+            expires_at: None,
+            condition: Condition::Always,
+        };
+        let delete = Op::Delete { cache: Arc::from("abcd"), key: Bytes::from("key") };
+        let sizes = [put, delete, Op::Clear { cache: Arc::from("abcde") }, Op::OpenSession].map(|op| {
+            let payload = Payload::Write { tag: None, op };
+            Entry { term: 1, index: 1, time: LogTime(0), payload }.size() - one
+        });
+        assert_eq!(sizes, [10, 7, 5, 0]);
+        let mut log = log(6);
+        log.truncate(4);
+        assert_eq!(log.bytes(), 4 * one);
+        assert_eq!(log.slice(1, 3 * one).len(), 3, "what fits exactly fits");
+        assert_eq!(log.slice(1, 3 * one - 1).len(), 2);
+    }
 }

@@ -334,3 +334,20 @@ pub struct ReadIndexReply {
     /// Index that must be applied, and the log's time to judge expiry by; `None`: the node asked does not lead.
     pub point: Option<(Index, LogTime)>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_big_or_can_wait_has_a_stream_of_its_own() {
+        let who = Incarnation { slot: Slot::new("n0:1"), boot: Boot(1) };
+        let class = |body| {
+            Message { from: who.clone(), to: who.slot.clone(), to_boot: None, generation: None, body }.class()
+        };
+        let reply = SnapshotReply { term: 1, id: 1, shard: 0, part: 0, installed: false, restart: false };
+        assert_eq!(class(Body::SnapshotReply(reply)), Class::Bulk);
+        assert_eq!(class(Body::ReadIndex(ReadIndex { id: 1 })), Class::Forward);
+        assert_eq!(class(Body::Revoke(Revoke { term: 1 })), Class::Control);
+    }
+}

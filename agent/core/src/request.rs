@@ -273,3 +273,50 @@ pub enum Limit {
     /// The value or key is bigger than any may be.
     Size,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn requests() -> [Request; 7] {
+        let (cache, key) = (Arc::<str>::from("ab"), Bytes::from("key"));
+        [
+            Request::Put {
+                cache: cache.clone(),
+                key: key.clone(),
+                value: Bytes::from("value"),
+                ttl: None,
+                condition: Condition::Absent,
+            },
+            Request::Delete { cache: cache.clone(), key: key.clone() },
+            Request::Take { cache: cache.clone(), key: key.clone() },
+            Request::Increment { cache: cache.clone(), key, by: 1, ttl: None },
+            Request::Clear { cache: cache.clone() },
+            Request::Declare { cache, limits: Limits::default() },
+            Request::OpenSession,
+        ]
+    }
+
+    #[test]
+    fn a_request_takes_what_its_names_and_value_do() {
+        assert_eq!(requests().map(|request| request.size()), [10, 5, 5, 5, 2, 2, 0]);
+        assert_eq!(requests().iter().filter(|request| request.cache().is_some()).count(), 6);
+    }
+
+    #[test]
+    fn what_depends_on_what_is_there_needs_its_effect() {
+        let needs = requests().map(|request| request.needs_its_effect());
+        assert_eq!(needs, [true, false, true, true, false, false, true]);
+    }
+
+    #[test]
+    fn a_result_says_whether_the_key_was_there() {
+        let existed = |effect| Done { version: 1, effect }.existed();
+        for there in [false, true] {
+            assert_eq!(existed(Effect::Put { existed: there }), there);
+            assert_eq!(existed(Effect::Deleted { existed: there }), there);
+            assert_eq!(existed(Effect::Taken(there.then(Bytes::new))), there);
+        }
+        assert!(!existed(Effect::Accepted) && !existed(Effect::Number(1)));
+    }
+}

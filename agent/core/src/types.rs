@@ -165,3 +165,13 @@ pub type Index = u64;
 pub type Term = u64;
 /// Number of a host list, counted up by whoever writes them.
 pub type Epoch = u64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn milliseconds_are_whole() {
+        assert_eq!([0, 999, 1000, 1999, 2_500_000].map(|us| Span(us).as_millis()), [0, 0, 1, 1, 2500]);
+    }
+}

@@ -33,7 +33,7 @@ pub enum ConfigError {
         want: String,
     },
     /// A file that cannot be read, or makes no sense.
-    #[error("{name} points to {}: {why}", path.display())]
+    #[error("{name} points to {:?}: {why}", excerpt(&path.to_string_lossy()))]
     File {
         /// The variable.
         name: &'static str,
@@ -44,8 +44,9 @@ pub enum ConfigError {
     },
     /// This host is not in the list.
     #[error(
-        "this host is {me:?}, which is none of the members in {name} ({}): set HOSTNAME_OVERWRITE to the first label, \
+        "this host is {:?}, which is none of the members in {name} ({}): set HOSTNAME_OVERWRITE to the first label, \
          the host or the host:port of one of them",
+        excerpt(me),
         seen.join(", ")
     )]
     NotAMember {
@@ -58,8 +59,9 @@ pub enum ConfigError {
     },
     /// This host is more than one entry of the list.
     #[error(
-        "this host is {me:?}, which fits more than one member in {name} ({}): set HOSTNAME_OVERWRITE to the host:port \
+        "this host is {:?}, which fits more than one member in {name} ({}): set HOSTNAME_OVERWRITE to the host:port \
          of one of them",
+        excerpt(me),
         seen.join(", ")
     )]
     Ambiguous {
@@ -70,4 +72,13 @@ pub enum ConfigError {
         /// The members that fit.
         seen: Vec<String>,
     },
+}
+
+/// Enough of a wrong value to recognise it; a message stays short, whatever was set.
+pub(super) fn excerpt(text: &str) -> String {
+    const MOST: usize = 120;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }

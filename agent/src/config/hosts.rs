@@ -38,7 +38,9 @@ pub fn from_json(name: &'static str, text: &str) -> Result<HostList, ConfigError
         name,
         read: shorten(text),
         want: format!(
-            r#"the file must hold {{"epoch": 0, "now": ["https://host:port"], "next": null}} ({e})"#
+            r#"the file must hold {{"epoch": 0, "now": ["https://host:port"], "next": null}} ({})"#,
+            // It repeats names of fields that stand there.
+            shorten(&e.to_string())
         ),
     })?;
     let read = |list: &[String]| slots(name, &list.iter().map(|e| e.trim()).collect::<Vec<_>>());
@@ -53,7 +55,9 @@ fn slots(name: &'static str, entries: &[&str]) -> Result<Vec<Slot>, ConfigError>
     let invalid = |read: &str, want: String| ConfigError::Invalid { name, read: shorten(read), want };
     let mut out: Vec<Slot> = Vec::with_capacity(entries.len());
     for entry in entries {
-        let slot = slot(entry).map_err(|why| invalid(entry, format!("{why}; {WANT}")))?;
+        // What stands before an @ would be a password, which is not repeated.
+        let shown = entry.rsplit_once('@').map_or(*entry, |(_, host)| host);
+        let slot = slot(entry).map_err(|why| invalid(shown, format!("{why}; {WANT}")))?;
         if out.contains(&slot) {
             return Err(invalid(entry, "it stands twice in the list; name every member once".into()));
         }
@@ -73,19 +77,25 @@ fn slots(name: &'static str, entries: &[&str]) -> Result<Vec<Slot>, ConfigError>
 fn slot(entry: &str) -> Result<Slot, &'static str> {
     let rest = entry.strip_prefix("https://").or_else(|| entry.strip_prefix("http://"));
     let rest = rest.ok_or("it does not begin with https:// or http://")?;
+    if rest.contains('@') {
+        return Err("a user name and password (not shown) have no place in it");
+    }
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     let (host, port) = rest.rsplit_once(':').ok_or("its port is missing")?;
     if port.parse::<u16>().map_or(true, |port| port == 0) || port.starts_with(['+', '0']) {
         return Err("its port is not a number from 1 to 65535");
     }
-    let plain = match host.strip_prefix('[') {
-        Some(inner) => inner.strip_suffix(']').is_some_and(|ip| ip.parse::<std::net::Ipv6Addr>().is_ok()),
-        None => {
-            (1..=253).contains(&host.len())
-                && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
-        }
-    };
-    // Names of hosts do not depend on case, those of slots must not either.
+    // One address has many spellings, and host names do not depend on case; a slot has one name.
+    if let Some(inner) = host.strip_prefix('[') {
+        let address = inner.strip_suffix(']').and_then(|ip| ip.parse::<std::net::Ipv6Addr>().ok());
+        let address = address.ok_or("what stands in its brackets is no IPv6 address")?;
+        return Ok(Slot::new(&format!("[{address}]:{port}")));
+    }
+    if host.contains(':') {
+        return Err("an IPv6 address stands in brackets, as in https://[::1]:8001");
+    }
+    let plain = (1..=253).contains(&host.len())
+        && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
     if plain { Ok(Slot::new(&rest.to_ascii_lowercase())) } else { Err("its host is not a name or address") }
 }
 
@@ -107,7 +117,7 @@ pub fn port(slot: &Slot) -> u16 {
 /// # Errors
 /// If it is none, or more than one.
 pub fn find_me(name: &'static str, me: &str, hosts: &HostList) -> Result<Slot, ConfigError> {
-    let wanted = me.trim().to_ascii_lowercase();
+    let wanted = canonical(me.trim());
     let fits = |slot: &Slot| {
         let host = host(slot);
         let label = host.split('.').next().filter(|_| host.parse::<std::net::IpAddr>().is_err());
@@ -124,6 +134,17 @@ pub fn find_me(name: &'static str, me: &str, hosts: &HostList) -> Result<Slot, C
             Err(ConfigError::Ambiguous { name, me: me.to_owned(), seen: seen(&found) })
         }
     }
+}
+
+/// The spelling that [`slot`] and [`host`] use, for an IPv6 address with or without brackets, and with or without a port.
+fn canonical(me: &str) -> String {
+    let address = |text: &str| text.parse::<std::net::Ipv6Addr>().ok();
+    if let Some((inner, rest)) = me.strip_prefix('[').and_then(|me| me.split_once(']'))
+        && let Some(address) = address(inner)
+    {
+        return if rest.is_empty() { address.to_string() } else { format!("[{address}]{rest}") };
+    }
+    address(me).map_or_else(|| me.to_ascii_lowercase(), |address| address.to_string())
 }
 
 /// Enough of a wrong value to recognise it, on one line.

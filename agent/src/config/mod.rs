@@ -6,9 +6,11 @@
 //!
 //! * [`variables`]: the table of names, flags and help · [`hosts`]: HA_HOSTS and who "me" is
 //! * [`tokens`]: the shared secret · [`values`]: durations, sizes, addresses · [`error`]: what can be wrong
+//! * `notices`: what is not wrong, but has no effect
 
 pub mod error;
 pub mod hosts;
+mod notices;
 pub mod tokens;
 pub mod values;
 pub mod variables;
@@ -47,8 +49,8 @@ pub struct Config {
     pub token_file: Option<PathBuf>,
     /// Certificates; `None`: no TLS between the members.
     pub tls: Option<TlsFiles>,
-    /// Where the cache is served.
-    pub listen: Listen,
+    /// Where the cache is served: all of these.
+    pub listen: Vec<Listen>,
     /// Where health and metrics are served.
     pub http: SocketAddr,
     /// What the consensus core is told.
@@ -100,18 +102,19 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         // Charts like to write FOO="" for "not set".
         let env = |name: &str| env(name).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty());
-        let path = |name: &str| env(name).map(PathBuf::from);
+        let path = |name| values::path(name, env(name));
         let cluster = values::boolean("HA_MODE", env("HA_MODE"), false)?;
-        let hosts_file = path("HA_HOSTS_FILE").filter(|_| cluster);
+        let hosts_file = path("HA_HOSTS_FILE")?.filter(|_| cluster);
         let (slot, hosts) = if cluster {
             members(&env, hosts_file.as_deref(), hostname, read)?
         } else {
             (Slot::new(ALONE), HostList::fixed(vec![Slot::new(ALONE)]))
         };
-        let token_file = path("CACHE_AUTH_TOKEN_FILE").filter(|_| cluster);
+        let token_file = path("CACHE_AUTH_TOKEN_FILE")?.filter(|_| cluster);
         let token = if cluster { Some(token(&env, token_file.as_deref(), read)?) } else { None };
         let tls = if cluster && values::boolean("CACHE_TLS", env("CACHE_TLS"), true)? {
-            Some(tls(&path, env("CACHE_TLS_CLIENT_VALIDATE_DOMAIN"))?)
+            let name = "CACHE_TLS_CLIENT_VALIDATE_DOMAIN";
+            Some(tls(&path, values::domain(name, env(name))?)?)
         } else {
             None
         };
@@ -125,21 +128,12 @@ impl Config {
         }
         settings.min_epoch =
             values::number("HA_HOSTS_MIN_EPOCH", env("HA_HOSTS_MIN_EPOCH"), 0..=u64::MAX)?.unwrap_or(0);
-        let name = env("CACHE_CLUSTER_NAME").unwrap_or_else(|| "rauthy".into());
-        if name.len() > 253 || name.chars().any(char::is_control) {
-            let want = "at most 253 printable characters are possible".into();
-            return Err(ConfigError::Invalid {
-                name: "CACHE_CLUSTER_NAME",
-                read: name.escape_debug().to_string(),
-                want,
-            });
-        }
         Ok(Self {
             slot,
             cluster,
             hosts,
             hosts_file,
-            cluster_name: name,
+            cluster_name: values::cluster_name("CACHE_CLUSTER_NAME", env("CACHE_CLUSTER_NAME"))?,
             token,
             token_file,
             tls,
@@ -149,7 +143,7 @@ impl Config {
             reconnect: reconnect(&env)?,
             log_level: values::log_level("LOG_LEVEL", env("LOG_LEVEL"))?,
             log_format: values::log_format("LOG_FORMAT", env("LOG_FORMAT"))?,
-            notices: notices(&env),
+            notices: notices::all(&env, cluster),
         })
     }
 }
@@ -201,16 +195,19 @@ fn text(
     read(path).map_err(|e| ConfigError::File { name, path: path.to_owned(), why: e.to_string() })
 }
 
-fn tls(path: &dyn Fn(&str) -> Option<PathBuf>, domain: Option<String>) -> Result<TlsFiles, ConfigError> {
+fn tls(
+    path: &dyn Fn(&'static str) -> Result<Option<PathBuf>, ConfigError>,
+    domain: Option<String>,
+) -> Result<TlsFiles, ConfigError> {
     let needed = |name: &'static str| {
         let want = "give the path of a PEM file, or set CACHE_TLS=false under a service mesh that encrypts";
-        path(name).ok_or(ConfigError::Missing { name, want })
+        path(name)?.ok_or(ConfigError::Missing { name, want })
     };
     let server = Pair { cert: needed("CACHE_TLS_SERVER_CERT")?, key: needed("CACHE_TLS_SERVER_KEY")? };
     let ca_server = needed("CACHE_TLS_CA_SERVER")?;
-    let ca_client = path("CACHE_TLS_CA_CLIENT");
+    let ca_client = path("CACHE_TLS_CA_CLIENT")?;
     let both = "the certificate and the key that this member shows to the others are given together";
-    let client = match (path("CACHE_TLS_CLIENT_CERT"), path("CACHE_TLS_CLIENT_KEY")) {
+    let client = match (path("CACHE_TLS_CLIENT_CERT")?, path("CACHE_TLS_CLIENT_KEY")?) {
         (Some(cert), Some(key)) => Some(Pair { cert, key }),
         (None, Some(_)) => return Err(ConfigError::Missing { name: "CACHE_TLS_CLIENT_CERT", want: both }),
         (Some(_), None) => return Err(ConfigError::Missing { name: "CACHE_TLS_CLIENT_KEY", want: both }),
@@ -220,16 +217,6 @@ fn tls(path: &dyn Fn(&str) -> Option<PathBuf>, domain: Option<String>) -> Result
         }
         (None, None) => None,
     };
-    if let Some(name) = &domain
-        && rustls::pki_types::ServerName::try_from(name.as_str()).is_err()
-    {
-        let want = "give the name that stands in the certificates, for example redhac.local".into();
-        return Err(ConfigError::Invalid {
-            name: "CACHE_TLS_CLIENT_VALIDATE_DOMAIN",
-            read: name.clone(),
-            want,
-        });
-    }
     Ok(TlsFiles { server, client, ca_server, ca_client, validate_domain: domain })
 }
 
@@ -247,14 +234,6 @@ fn reconnect(env: Env<'_>) -> Result<(Duration, Duration), ConfigError> {
         });
     }
     Ok((Duration::from_millis(lower), Duration::from_millis(upper)))
-}
-
-fn notices(env: Env<'_>) -> Vec<String> {
-    variables::WITHOUT_EFFECT
-        .iter()
-        .filter(|name| env(name).is_some())
-        .map(|name| format!("{name} is accepted, but has no effect any more"))
-        .collect()
 }
 
 #[cfg(test)]

@@ -88,6 +88,9 @@ fn bad_values_are_named_with_what_is_allowed() {
         ("rauthy-0", &[("CACHE_MAX_BYTES", "1Ki")], &["4Mi at least"]),
         ("rauthy-0", &[("CACHE_LISTEN", "unix://run/x")], &["CACHE_LISTEN", "unix:///absolute/path"]),
         ("rauthy-0", &[("CACHE_LISTEN", "tcp://0.0.0.0:9")], &["only loopback"]),
+        ("rauthy-0", &[("CACHE_LISTEN", "unix:///a,tcp://[::]:9")], &["only loopback", "tcp://[::]:9"]),
+        ("rauthy-0", &[("CACHE_LISTEN", "tcp://[::1]:9,tcp://[0::1]:9")], &["twice"]),
+        ("rauthy-0", &[("CACHE_LISTEN", ", ,")], &["CACHE_LISTEN", "1 to 4 addresses"]),
         ("rauthy-0", &[("AGENT_HTTP", "8081")], &["AGENT_HTTP", ":port"]),
         (
             "rauthy-0",
@@ -122,7 +125,7 @@ fn files_and_defaults() {
     let config = ok("rauthy-0", &[("CACHE_ELECTION_TIMEOUT", "5"), ("CACHE_MAX_BYTES", "16Mi")]);
     assert_eq!(config.settings.store_bytes, 16 << 20);
     assert_eq!(config.settings.invalidate_after, Span::from_millis(10_000));
-    assert_eq!(config.listen, Listen::Unix("/run/rauthy/cache.sock".into()));
+    assert_eq!(config.listen, [Listen::Unix("/run/rauthy/cache.sock".into())]);
     assert_eq!(config.http.to_string(), "[::]:8081");
     assert_eq!(config.notices.len(), 1);
     assert_eq!(config.cluster_name, "rauthy");

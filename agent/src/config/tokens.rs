@@ -1,12 +1,10 @@
 //! The secret that the members share; more than one while it is rotated.
 
-use rauthy_proto::handshake::TOKEN_MIN;
+use rauthy_proto::credentials::token_id;
+use rauthy_proto::handshake::{TOKEN_MIN, TOKENS_MAX};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::ConfigError;
-
-/// Most tokens that are accepted at a time.
-const MOST: usize = 4;
 
 /// One or more tokens. Debug shows none of them.
 #[derive(Clone, Debug)]
@@ -28,9 +26,9 @@ impl Tokens {
         if tokens.is_empty() {
             return Err(want("it is empty".into()));
         }
-        if tokens.len() > MOST {
+        if tokens.len() > TOKENS_MAX {
             return Err(want(format!(
-                "it holds {} tokens, of which {MOST} can be valid at a time",
+                "it holds {} tokens, of which {TOKENS_MAX} can be valid at a time",
                 tokens.len()
             )));
         }
@@ -40,14 +38,14 @@ impl Tokens {
         Ok(Self(tokens.into_iter().map(SecretString::from).collect()))
     }
 
-    /// The one that is used where one must be chosen.
-    pub(crate) fn first(&self) -> &[u8] {
-        self.0.first().map_or(&[], |t| t.expose_secret().as_bytes())
-    }
-
     /// All that are accepted.
     pub(crate) fn all(&self) -> impl Iterator<Item = &[u8]> {
         self.0.iter().map(|t| t.expose_secret().as_bytes())
+    }
+
+    /// Their names, which are no secret.
+    pub(crate) fn ids(&self) -> Vec<String> {
+        self.all().map(token_id).collect()
     }
 
     /// Whether both hold the same tokens in the same order.

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::ConfigError;
+use super::error::excerpt;
 
 /// Where the cache is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub enum LogFormat {
 }
 
 fn invalid(name: &'static str, read: &str, want: impl Into<String>) -> ConfigError {
-    ConfigError::Invalid { name, read: read.chars().take(120).collect(), want: want.into() }
+    ConfigError::Invalid { name, read: excerpt(read), want: want.into() }
 }
 
 pub(crate) fn boolean(name: &'static str, value: Option<String>, default: bool) -> Result<bool, ConfigError> {
@@ -36,6 +37,42 @@ pub(crate) fn boolean(name: &'static str, value: Option<String>, default: bool) 
         "true" => Ok(true),
         "false" => Ok(false),
         _ => Err(invalid(name, &value, "true or false is allowed")),
+    }
+}
+
+/// PATH_MAX of Linux, with its final zero.
+const LONGEST_PATH: usize = 4096;
+
+pub(crate) fn path(name: &'static str, value: Option<String>) -> Result<Option<PathBuf>, ConfigError> {
+    match value {
+        Some(long) if long.len() >= LONGEST_PATH || long.chars().any(char::is_control) => Err(invalid(
+            name,
+            &long,
+            "the path of a file is allowed, of less than 4096 bytes, without line breaks",
+        )),
+        path => Ok(path.map(PathBuf::from)),
+    }
+}
+
+pub(crate) fn cluster_name(name: &'static str, value: Option<String>) -> Result<String, ConfigError> {
+    let value = value.unwrap_or_else(|| "rauthy".into());
+    if value.len() <= 253 && !value.chars().any(char::is_control) {
+        Ok(value)
+    } else {
+        Err(invalid(name, &value, "at most 253 bytes are allowed, and no control characters"))
+    }
+}
+
+/// A name as it stands in certificates.
+pub(crate) fn domain(name: &'static str, value: Option<String>) -> Result<Option<String>, ConfigError> {
+    let Some(value) = value else { return Ok(None) };
+    match rustls::pki_types::ServerName::try_from(value.as_str()) {
+        Ok(_) => Ok(Some(value)),
+        Err(_) => Err(invalid(
+            name,
+            &value,
+            "a name or address as it stands in the certificates is allowed, for example redhac.local",
+        )),
     }
 }
 
@@ -86,22 +123,41 @@ pub(crate) fn bytes(name: &'static str, value: Option<String>) -> Result<Option<
     }
 }
 
-pub(crate) fn listen(name: &'static str, value: Option<String>) -> Result<Listen, ConfigError> {
+/// One address or more, separated by commas.
+pub(crate) fn listen(name: &'static str, value: Option<String>) -> Result<Vec<Listen>, ConfigError> {
     let value = value.unwrap_or_else(|| "unix:///run/rauthy/cache.sock".into());
-    let want = "unix:///absolute/path or tcp://127.0.0.1:port is allowed";
+    let mut all = Vec::new();
+    for entry in value.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
+        let one = listen_on(name, entry)?;
+        if all.contains(&one) {
+            return Err(invalid(name, entry, "it stands twice; name every address once"));
+        }
+        all.push(one);
+    }
+    if all.is_empty() || all.len() > MOST_LISTENED {
+        return Err(invalid(name, &value, format!("1 to {MOST_LISTENED} addresses are allowed")));
+    }
+    Ok(all)
+}
+
+/// Sockets of one cache: one of each kind and family, and then some.
+const MOST_LISTENED: usize = 4;
+
+fn listen_on(name: &'static str, value: &str) -> Result<Listen, ConfigError> {
+    let want = "unix:///absolute/path or tcp://127.0.0.1:port is allowed, or several, separated by commas";
     if let Some(path) = value.strip_prefix("unix://") {
         // sun_path is 108 bytes with its final zero.
         return if path.starts_with('/') && path.len() > 1 && path.len() < 108 {
             Ok(Listen::Unix(path.into()))
         } else {
-            Err(invalid(name, &value, format!("{want}; the path has 107 bytes at most")))
+            Err(invalid(name, value, format!("{want}; the path has 107 bytes at most")))
         };
     }
-    let address = value.strip_prefix("tcp://").or_else(|| value.strip_prefix("http://")).unwrap_or(&value);
+    let address = value.strip_prefix("tcp://").or_else(|| value.strip_prefix("http://")).unwrap_or(value);
     match SocketAddr::from_str(address) {
         Ok(address) if address.ip().is_loopback() => Ok(Listen::Tcp(address)),
-        Ok(_) => Err(invalid(name, &value, format!("{want}; only loopback, since it has no authentication"))),
-        Err(_) => Err(invalid(name, &value, want)),
+        Ok(_) => Err(invalid(name, value, format!("{want}; only loopback, since it has no authentication"))),
+        Err(_) => Err(invalid(name, value, want)),
     }
 }
 

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use clap::{Arg, ArgMatches, Command};
 
+use super::ConfigError;
+use super::error::excerpt;
+
 /// One setting. Each can be given as environment variable or as flag; the flag wins.
 #[derive(Debug)]
 pub struct Variable {
@@ -106,7 +109,8 @@ pub const VARIABLES: &[Variable] = &[
         "CACHE_LISTEN",
         "cache-listen",
         "unix:///run/rauthy/cache.sock",
-        "Where the cache is served: unix:///path, or tcp://127.0.0.1:port (loopback only, it has no authentication)",
+        "Where the cache is served: unix:///path, tcp://127.0.0.1:port or tcp://[::1]:port (loopback only, it has no \
+         authentication); several are separated by commas",
     ),
     v("AGENT_HTTP", "agent-http", ":8081", "Where /livez, /readyz and /metrics are served: [address]:port"),
     v(
@@ -128,25 +132,26 @@ pub const VARIABLES: &[Variable] = &[
         "error, warn, info, debug or trace; or directives such as info,rauthy_agent=debug",
     ),
     v("LOG_FORMAT", "log-format", "text", "text or json"),
-    v("CACHE_ELECTION_TIMEOUT", "cache-election-timeout", "", "Accepted for redhac's sake; has no effect"),
-    v(
-        "CACHE_KEEPALIVE_INTERVAL",
-        "cache-keepalive-interval",
-        "",
-        "Accepted for redhac's sake; has no effect",
-    ),
-    v("CACHE_KEEPALIVE_TIMEOUT", "cache-keepalive-timeout", "", "Accepted for redhac's sake; has no effect"),
-    v("CACHE_BUF_SERVER", "cache-buf-server", "", "Accepted for redhac's sake; has no effect"),
-    v("CACHE_BUF_CLIENT", "cache-buf-client", "", "Accepted for redhac's sake; has no effect"),
+    v("CACHE_ELECTION_TIMEOUT", "cache-election-timeout", "", REDHAC),
+    v("CACHE_KEEPALIVE_INTERVAL", "cache-keepalive-interval", "", REDHAC),
+    v("CACHE_KEEPALIVE_TIMEOUT", "cache-keepalive-timeout", "", REDHAC),
+    v("CACHE_BUF_SERVER", "cache-buf-server", "", REDHAC),
+    v("CACHE_BUF_CLIENT", "cache-buf-client", "", REDHAC),
+    v("CACHE_MTLS", "cache-mtls", "", REDHAC),
+    v("CACHE_TLS_SNI_OVERWRITE", "cache-tls-sni-overwrite", "", REDHAC),
 ];
 
-/// Those of redhac that this agent has no use for, because it measures or bounds what they set.
-pub const WITHOUT_EFFECT: &[&str] = &[
-    "CACHE_ELECTION_TIMEOUT",
-    "CACHE_KEEPALIVE_INTERVAL",
-    "CACHE_KEEPALIVE_TIMEOUT",
-    "CACHE_BUF_SERVER",
-    "CACHE_BUF_CLIENT",
+const REDHAC: &str = "Accepted for redhac's sake; has no effect";
+
+/// Those of redhac that this agent has no use for, and why.
+pub const WITHOUT_EFFECT: &[(&str, &str)] = &[
+    ("CACHE_ELECTION_TIMEOUT", "the members time elections by the round trips that they measure"),
+    ("CACHE_KEEPALIVE_INTERVAL", "the leader's heartbeats show who is alive"),
+    ("CACHE_KEEPALIVE_TIMEOUT", "the leader's heartbeats show who is alive"),
+    ("CACHE_BUF_SERVER", "what waits is bounded in bytes"),
+    ("CACHE_BUF_CLIENT", "what waits is bounded in bytes"),
+    ("CACHE_MTLS", "client certificates are required where CACHE_TLS_CA_CLIENT is set"),
+    ("CACHE_TLS_SNI_OVERWRITE", "a member is asked for by the host that is dialled"),
 ];
 
 /// What was given as flags; to be had with `#[command(flatten)]`.
@@ -158,6 +163,23 @@ impl Flags {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<String> {
         self.0.get(name).cloned().or_else(|| std::env::var(name).ok())
+    }
+
+    /// Whether all that the environment says is text: [`Flags::get`] passes over a value that is none.
+    ///
+    /// # Errors
+    /// Names the first variable that is no UTF-8.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        for Variable { name, .. } in VARIABLES.iter().filter(|v| !self.0.contains_key(v.name)) {
+            if let Err(std::env::VarError::NotUnicode(read)) = std::env::var(name) {
+                let want = "only UTF-8 text is allowed".to_owned();
+                return Err(match *name {
+                    "CACHE_AUTH_TOKEN" => ConfigError::Secret { name, want },
+                    _ => ConfigError::Invalid { name, read: excerpt(&read.to_string_lossy()), want },
+                });
+            }
+        }
+        Ok(())
     }
 }
 

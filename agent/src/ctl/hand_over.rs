@@ -1,4 +1,4 @@
-//! `ctl hand-over`: asks the agent to give the leadership away, and waits until it has.
+//! `ctl transfer`: asks the agent to give the leadership away, and waits until it has.
 
 use std::time::Duration;
 

@@ -1,36 +1,53 @@
 //! `rauthy-agent ctl`: looks at an agent and uses its cache through the same socket as an application.
 //!
 //! ```text
-//! Args ─ run ─ Client ─▶ answer ─┬─ view  (-o json)
-//!                                └─ table (people)
+//! Args ─ run ─ Client ─▶ answer ─┬─ view and value (-o json)
+//!                                └─ table and paint (people)
 //! ```
+//!
+//! * `commands`: what can be asked · `data`: values · `live`: status again and again · `watch`: changes
+//! * `digest`: do all hold the same? · `hand_over`, `set_size`: who leads, who is a member
 
+mod commands;
+mod data;
+mod digest;
 mod hand_over;
+mod live;
+mod paint;
+mod set_size;
 mod table;
-mod view;
+mod value;
+mod watch;
 
-use std::io::{IsTerminal, Read, Write};
+use std::io::{IsTerminal, Write};
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Subcommand, ValueEnum};
-use rauthy_client::{Client, DEFAULT_SOCKET, Error, PutOptions, SOCKET_VARIABLE};
+use clap::ValueEnum;
+use rauthy_client::{Client, Condition, DEFAULT_SOCKET, Error, PutOptions, SOCKET_VARIABLE};
 
-pub use view::NodeView;
+use crate::view::NodeView;
+use commands::Command;
+use data::Print;
 
 /// What is printed at the end of `ctl --help`.
 const EXAMPLES: &str = "\
 Examples:
   rauthy-agent ctl status                                   who leads, who lags, who is refused and why
+  rauthy-agent ctl status --watch                           the same, live
   rauthy-agent ctl put sessions alice 's3cret' --ttl 30m    store a value for half an hour
   rauthy-agent ctl get sessions alice                       print it
-  head -c 1000 /dev/urandom | rauthy-agent ctl put blobs x -
+  rauthy-agent ctl watch sessions                           changes as they come
   rauthy-agent ctl status -o json | jq .leader
   rauthy-agent ctl --socket unix:///tmp/node-1.sock status
   kubectl exec my-rauthy-0 -c agent -- /rauthy-agent ctl status
+  source <(rauthy-agent completions bash)
 
-Exit codes: 0 done, 1 no such value or refused, 2 wrong usage, 3 no quorum (nothing was written),
-4 unknown outcome (the write may or may not stand).";
+Exit codes: 0 done, 1 no such value, refused, or replicas differ, 2 wrong usage, 3 no quorum (nothing was
+written), 4 unknown outcome (the write may or may not stand).
+
+Names in -o json do not change; new ones may come. Bytes that are no text come as base64, under a name that says so.";
 
 /// Looks at an agent and uses its cache, through the socket that an application uses.
 #[derive(Debug, clap::Args)]
@@ -55,68 +72,6 @@ enum Output {
     Table,
     /// For programs.
     Json,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Ack {
-    /// When a quorum has it: survives the loss of any minority.
-    Quorum,
-    /// When the leader has it: faster, lost if the leader dies at once.
-    Leader,
-}
-
-impl From<Ack> for rauthy_client::AckLevel {
-    fn from(ack: Ack) -> Self {
-        match ack {
-            Ack::Quorum => Self::Quorum,
-            Ack::Leader => Self::Leader,
-        }
-    }
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// How this node sees the cluster: who leads, who lags, who is refused and why.
-    Status,
-    /// Print a value. Exit code 1 if there is none.
-    Get {
-        /// Name of the cache.
-        cache: String,
-        /// Key.
-        key: String,
-    },
-    /// Store a value.
-    Put {
-        /// Name of the cache.
-        cache: String,
-        /// Key.
-        key: String,
-        /// The value; `-` reads it from standard input.
-        value: String,
-        /// After this long the value is gone, e.g. 500ms, 30s, 10m, 2h.
-        #[arg(long, value_parser = duration)]
-        ttl: Option<Duration>,
-        /// When to call it stored.
-        #[arg(long, value_enum, default_value_t = Ack::Quorum)]
-        ack: Ack,
-    },
-    /// Remove a key. Succeeds as well if it was not there, and says so.
-    Delete {
-        /// Name of the cache.
-        cache: String,
-        /// Key.
-        key: String,
-        /// When to call it removed.
-        #[arg(long, value_enum, default_value_t = Ack::Quorum)]
-        ack: Ack,
-    },
-    /// Hand the leadership over before this node stops: sends SIGUSR1 to the agent and waits until it no longer
-    /// leads, 5 s at most. Succeeds at once if it does not lead. Meant for a preStop hook.
-    HandOver {
-        /// Process id of the agent; 1 inside its container.
-        #[arg(long, default_value_t = 1)]
-        pid: i32,
-    },
 }
 
 /// Carries out the command and prints the result.
@@ -171,6 +126,11 @@ impl Outcome {
         Self::done(text)
     }
 
+    fn note(mut self, note: String) -> Self {
+        self.note = Some(note);
+        self
+    }
+
     fn refused(mut self) -> Self {
         self.code = Code::Refused;
         self
@@ -187,80 +147,53 @@ fn exit_code(error: &Error) -> u8 {
 }
 
 async fn execute(args: Args) -> Result<Outcome, Error> {
-    let client = Client::new(&args.socket)?.with_deadline(args.timeout);
-    let json = args.output == Output::Json;
+    let client = Client::new(&args.socket)?.with_deadline(args.timeout).without_retries();
+    let (json, colours) = (args.output == Output::Json, colours());
+    let print = |raw| Print::new(json, raw);
+    let until_interrupted = async |endless: Pin<Box<dyn Future<Output = Result<(), Error>>>>| {
+        tokio::select! {
+            ended = endless => ended.map(|()| Outcome::done("")),
+            _ = tokio::signal::ctrl_c() => Ok(Outcome::done("")),
+        }
+    };
     match args.command {
-        Command::Status => {
-            let status = client.status().await?;
-            let view = NodeView::from(&status);
-            Ok(if json { Outcome::json(&view) } else { Outcome::done(table::status(&view, colours())) })
+        Command::Status { watch: true, interval } => {
+            until_interrupted(Box::pin(async move { live::run(&client, interval, json, colours).await }))
+                .await
         }
-        Command::Get { cache, key } => {
-            let found = client.get(&cache, key.clone().into_bytes()).await?;
-            Ok(got(&cache, &key, found.as_ref(), json))
+        Command::Status { .. } => {
+            let view = NodeView::from(&client.status().await?);
+            Ok(if json { Outcome::json(&view) } else { Outcome::done(table::status(&view, colours)) })
         }
-        Command::Put { cache, key, value, ttl, ack } => {
-            let value = if value == "-" { stdin()? } else { value.into_bytes() };
+        Command::Members => {
+            let view = NodeView::from(&client.status().await?);
+            let table = || Outcome::done(table::members(&view, paint::Paint(colours)));
+            Ok(if json { Outcome::json(&view.members) } else { table() })
+        }
+        Command::Get { key, linearizable, raw } => data::get(&client, &key, linearizable, print(raw)).await,
+        Command::Take { key, raw } => data::take(&client, &key, print(raw)).await,
+        Command::Put { key, value, ttl, if_absent, if_version, ack } => {
             let options = PutOptions { ttl, ack: ack.into(), deadline: None };
-            let version = client.put(&cache, key.clone().into_bytes(), value, options).await?;
-            Ok(if json {
-                Outcome::json(&serde_json::json!({ "cache": cache, "key": key, "version": version }))
-            } else {
-                Outcome::done(format!("stored, version {version}\n"))
-            })
+            let absent = if_absent.then_some(Condition::Absent);
+            let condition = if_version.map(Condition::Version).or(absent);
+            data::put(&client, &key, data::Put { value, options, condition }, json).await
         }
-        Command::Delete { cache, key, ack } => {
-            let existed = client.delete(&cache, key.clone().into_bytes(), ack.into()).await?;
-            let known = matches!(ack, Ack::Quorum);
-            Ok(if json {
-                let existed = known.then_some(existed);
-                Outcome::json(&serde_json::json!({ "cache": cache, "key": key, "existed": existed }))
-            } else {
-                Outcome::done(if existed || !known { "deleted\n" } else { "there was no such value\n" })
-            })
+        Command::Delete { key, ack } => data::delete(&client, &key, ack, json).await,
+        Command::Increment { key, by, ttl } => {
+            let options = PutOptions { ttl, ..PutOptions::default() };
+            data::increment(&client, &key, by, options, json).await
         }
-        Command::HandOver { pid } => hand_over::run(&client, pid, json).await,
+        Command::Clear { cache } => data::clear(&client, &cache, json).await,
+        Command::Watch { cache, prefix, values, after, count } => {
+            let cache = cache.unwrap_or_default();
+            let wanted = watch::Wanted { cache, prefix, values, after, count };
+            let socket = args.socket;
+            until_interrupted(Box::pin(async move { watch::run(&socket, wanted, json, colours).await })).await
+        }
+        Command::Transfer { pid } => hand_over::run(&client, pid, json).await,
+        Command::SetSize { hosts_file, wait } => set_size::run(&client, &hosts_file, wait, json).await,
+        Command::Digest => digest::run(&client, args.timeout, json, colours).await,
     }
-}
-
-fn got(cache: &str, key: &str, found: Option<&rauthy_client::Value>, json: bool) -> Outcome {
-    match found {
-        _ if json => {
-            let view = view::ValueView::new(cache, key, found);
-            let outcome = Outcome::json(&view);
-            if found.is_some() { outcome } else { outcome.refused() }
-        }
-        Some(found) => {
-            let mut bytes = found.value.to_vec();
-            // The bytes as they are for a program; for a person the prompt begins on a new line.
-            if std::io::stdout().is_terminal() {
-                bytes.push(b'\n');
-            }
-            Outcome::done(bytes)
-        }
-        None => Outcome {
-            stdout: Vec::new(),
-            note: Some(format!("cache \"{cache}\" has no value under \"{key}\"")),
-            code: Code::Refused,
-        },
-    }
-}
-
-fn stdin() -> Result<Vec<u8>, Error> {
-    let mut value = Vec::new();
-    // No further than it takes to see that it is too long.
-    let limit = rauthy_client::limits::VALUE as u64 + 1;
-    std::io::stdin()
-        .take(limit)
-        .read_to_end(&mut value)
-        .map_err(|e| Error::Invalid(format!("standard input cannot be read: {e}")))?;
-    if value.len() as u64 == limit {
-        return Err(Error::Invalid(format!(
-            "standard input holds more than the {} bytes of a value",
-            limit - 1
-        )));
-    }
-    Ok(value)
 }
 
 fn colours() -> bool {
@@ -304,6 +237,32 @@ mod tests {
         assert_eq!(args.output, Output::Json);
         let Command::Put { ttl, .. } = args.command else { panic!("{:?}", args.command) };
         assert_eq!(ttl, Some(Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn every_command_has_an_example_that_it_understands() {
+        use clap::CommandFactory;
+        let mut seen = 0;
+        for command in Cli::command().get_subcommands() {
+            let name = command.get_name().to_owned();
+            if name == "members" || name == "help" {
+                continue;
+            }
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let own = format!("rauthy-agent ctl {name}");
+            assert!(help.contains(&own), "{name} has no example: {help}");
+            for line in help.lines().filter_map(|l| l.trim().strip_prefix("rauthy-agent ")) {
+                let words = line.split("   ").next().unwrap_or(line).split(['|', '>']).next().unwrap_or(line);
+                let words = words.replace("\"$(pidof rauthy-agent)\"", "7").replace('\'', "");
+                if let Err(error) = Cli::try_parse_from(words.split_whitespace())
+                    && error.kind() != clap::error::ErrorKind::MissingRequiredArgument
+                {
+                    panic!("{line}: {error}");
+                }
+                seen += 1;
+            }
+        }
+        assert!(seen > 15, "{seen} examples");
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub(super) async fn run(nodes: &[Arc<Node>], pids: &[Arc<AtomicU32>], folder: &P
     let clients: Vec<_> = nodes
         .iter()
         .filter_map(|n| Client::new(&n.target()).ok())
-        .map(|c| c.with_deadline(Duration::from_secs(1)))
+        .map(|c| c.with_deadline(Duration::from_secs(1)).without_retries())
         .collect();
     let program = std::env::args().next().unwrap_or_else(|| "rauthy-agent".into());
     let mut ticks = interval(INTERVAL);

@@ -5,7 +5,9 @@ use rauthy_proto::admin::admin_reply::Reply;
 use rauthy_proto::admin::admin_request::Request;
 use rauthy_proto::admin::set_size_reply::Result as SizeResult;
 use rauthy_proto::admin::size_refusal::Reason;
-use rauthy_proto::admin::{self, AdminReply, AdminRequest, SetSizeReply, SetSizeRequest};
+use rauthy_proto::admin::{
+    self, AdminReply, AdminRequest, SetSizeReply, SetSizeRequest, TransferLeadershipReply,
+};
 use rauthy_proto::mesh::Frame;
 use rauthy_proto::mesh::frame::Frame as Kind;
 use tokio::sync::oneshot;
@@ -33,11 +35,18 @@ pub(super) async fn serve(mesh: &Inner, tx: &Sender, rx: &mut Streaming<Frame>) 
 
 async fn answer(mesh: &Inner, request: AdminRequest) -> AdminReply {
     let reply = match request.request {
-        Some(Request::Status(_)) => ask(mesh, Asked::Status).await.map(Reply::Status),
+        Some(Request::Status(question)) => {
+            let told = question.addresses.iter().map(|told| (told.slot.as_str(), told.ip.as_str()));
+            mesh.hints.learn(&mesh.me, told);
+            ask(mesh, Asked::Status).await.map(Reply::Status)
+        }
         Some(Request::SetSize(wanted)) => match change(wanted) {
             Some(change) => ask(mesh, |reply| Asked::SetSize(change, reply)).await.map(size),
             None => Some(size(Err(SizeRefusal::Malformed))),
         },
+        Some(Request::TransferLeadership(_)) => ask(mesh, Asked::TransferLeadership)
+            .await
+            .map(|leads| Reply::TransferLeadership(TransferLeadershipReply { leads })),
         None => {
             Some(Reply::Error("this agent does not know such a request: it is older than who asks".into()))
         }

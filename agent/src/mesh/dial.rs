@@ -4,7 +4,7 @@
 //! does so only when they stay away.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ use crate::config::hosts;
 const FIRST: Duration = Duration::from_secs(1);
 /// A name server answers within this time, or it is asked again later.
 const LOOKUP: Duration = Duration::from_secs(5);
+/// More addresses of one name are not tried.
+const ADDRESSES: usize = 8;
 /// One address answers within this time, or the next is tried.
 const CONNECT: Duration = Duration::from_secs(2);
 /// How long a refused stream stays open, so that the refusal arrives.
@@ -55,13 +57,19 @@ pub(super) enum DialError {
 }
 
 impl DialError {
+    /// HTTP/2 failed, which with TLS may be the first that is heard of a refused certificate: a server of TLS 1.3 looks
+    /// at it when its client is through.
+    fn http(remote: SocketAddr, why: String) -> Self {
+        if why.contains("fatal alert") { Self::Tls(remote, why) } else { Self::Http(remote, why) }
+    }
+
     fn reason(&self) -> &'static str {
         match self {
             Self::Lookup(..) => "LOOKUP",
             Self::Connect(..) | Self::Slow(_) => "CONNECT",
             Self::Tls(..) => "TLS",
             Self::Http(..) => "HTTP",
-            Self::Handshake(_) => "HANDSHAKE",
+            Self::Handshake(error) => error.reason(),
         }
     }
 }
@@ -73,11 +81,12 @@ pub(super) async fn keep(mesh: Arc<Inner>, peer: Slot, purpose: Purpose, stop: C
         // The smaller slot goes first, so that both seldom dial at the same moment.
         let politeness = if mesh.me.slot < peer { Duration::ZERO } else { lower * 2 };
         let mut pause = lower;
+        let mut avoid = None;
         sleep(FIRST + politeness).await;
         loop {
             let address = turn(&mesh, &peer, purpose).await;
             let started = Instant::now();
-            match once(&mesh, &peer, purpose, address).await {
+            match once(&mesh, &peer, purpose, address, &mut avoid).await {
                 // A stream that stood: what ended it may be over.
                 Ok(()) if started.elapsed() > upper => pause = lower,
                 Ok(()) => {}
@@ -119,16 +128,19 @@ async fn turn(mesh: &Inner, peer: &Slot, purpose: Purpose) -> Option<SocketAddr>
     }
 }
 
-/// One attempt; returns when the stream that it led to has ended.
+/// One attempt; returns when the stream that it led to has ended. `avoid`: where somebody else answered the last time.
 async fn once(
     mesh: &Arc<Inner>,
     peer: &Slot,
     purpose: Purpose,
     address: Option<SocketAddr>,
+    avoid: &mut Option<IpAddr>,
 ) -> Result<(), DialError> {
-    let connection = connect(mesh, peer, address).await?;
+    let connection = connect(mesh, peer, address, avoid.take()).await?;
     let origin = connection.origin();
-    let http = |e: &dyn std::error::Error| DialError::Http(origin.remote, chain(e));
+    // Until the handshake is over: addresses are reused, and another name server's word may be newer.
+    *avoid = Some(origin.remote.ip());
+    let http = |e: &dyn std::error::Error| DialError::http(origin.remote, chain(e));
     let endpoint = Endpoint::from_shared(format!("http://{peer}"))
         .map_err(|e| http(&e))?
         .http2_keep_alive_interval(KEEPALIVE.0)
@@ -156,7 +168,7 @@ async fn once(
     let mut rx = timeout(handshake::TIMEOUT, client.open(out))
         .await
         .map_err(|e| http(&e))?
-        .map_err(|status| DialError::Http(origin.remote, status.message().to_owned()))?
+        .map_err(|status| DialError::http(origin.remote, pump::cause(&status)))?
         .into_inner();
     let proven = handshake::call(&mesh.me, purpose, peer, &origin.exporter, &tx, &mut rx, |p| mesh.accept(p));
     let proven = match proven.await {
@@ -168,25 +180,34 @@ async fn once(
             return Err(error.into());
         }
     };
+    *avoid = None;
     gate.open();
+    origin.dialled_well();
+    mesh.whereabouts.learn(peer, origin.remote.ip());
     pump::run(mesh, proven, tx, rx, true, Some(origin.remote)).await;
     Ok(())
 }
 
-/// A connection to the peer: to the address given, else to the first of its addresses that answers.
-async fn connect(mesh: &Inner, peer: &Slot, address: Option<SocketAddr>) -> Result<Connection, DialError> {
+/// A connection to the peer: to the address given, else to the first of its addresses that answers, `avoid` last.
+async fn connect(
+    mesh: &Inner,
+    peer: &Slot,
+    address: Option<SocketAddr>,
+    avoid: Option<IpAddr>,
+) -> Result<Connection, DialError> {
     let host = hosts::host(peer);
     let mut last = DialError::Lookup(host.to_owned(), io::ErrorKind::NotFound.into());
     let mut addresses: Vec<SocketAddr> = address.into_iter().collect();
     if address.is_none() {
-        match timeout(LOOKUP, tokio::net::lookup_host((host, hosts::port(peer)))).await {
-            Ok(Ok(found)) => addresses.extend(found),
+        match timeout(LOOKUP, (mesh.lookup)(host.to_owned(), hosts::port(peer))).await {
+            Ok(Ok(found)) => addresses.extend(found.into_iter().take(ADDRESSES)),
             Ok(Err(error)) => last = DialError::Lookup(host.to_owned(), error),
             Err(_) => last = DialError::Lookup(host.to_owned(), io::ErrorKind::TimedOut.into()),
         }
         // DNS may be late; another peer may know.
         let hint = mesh.hints.get(peer).map(|ip| SocketAddr::new(ip, hosts::port(peer)));
         addresses.extend(hint.filter(|hint| !addresses.contains(hint)));
+        addresses.sort_by_key(|address| avoid == Some(address.ip()));
     }
     for address in addresses {
         match to_address(mesh, host, address).await {
@@ -231,7 +252,7 @@ impl Inner {
         // The other purposes follow the control stream; their failures alone are no state of the link.
         if purpose != Purpose::Control {
             tracing::debug!(%peer, ?purpose, why, "no stream");
-        } else if self.board.failed(peer, &why) {
+        } else if self.board.failed(peer, error.reason(), &why) {
             tracing::warn!(%peer, why, "not connected");
         }
     }

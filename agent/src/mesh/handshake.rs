@@ -186,9 +186,9 @@ where
             nonce: &challenge.nonce,
             exporter,
         };
-        // During a rotation the two sides may prefer different tokens: answer with the one that the callee used.
+        // During a rotation they may have one of several in common.
         let tokens = me.tokens();
-        let shared = tokens.all().find(|token| transcript.verify([*token], Side::Callee, &challenge.proof));
+        let shared = transcript.shared(tokens.all(), Side::Callee, &challenge.proofs);
         let token = shared.ok_or_else(wrong_token)?;
         let peer = Peer { slot: to.clone(), boot: callee.boot.clone(), purpose };
         accept(&peer)?;
@@ -228,9 +228,10 @@ where
         let transcript =
             Transcript { hello: &hello, version: VERSION, callee: &callee, nonce: &nonce, exporter };
         let tokens = me.tokens();
-        let proof = Bytes::copy_from_slice(&transcript.proof(tokens.first(), Side::Callee));
+        let prove = |token| Bytes::copy_from_slice(&transcript.proof(token, Side::Callee));
+        let proofs = tokens.all().map(prove).collect();
         let challenge =
-            Challenge { version: VERSION, from: Some(callee.clone()), nonce: nonce.clone(), proof };
+            Challenge { version: VERSION, from: Some(callee.clone()), nonce: nonce.clone(), proofs };
         send(tx, frame(Kind::Challenge(challenge))).await?;
         let Kind::Proof(proof) = receive(rx).await? else { return Err(out_of_order()) };
         if !transcript.verify(tokens.all(), Side::Caller, &proof.proof) {

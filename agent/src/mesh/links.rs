@@ -223,6 +223,12 @@ impl Links {
         self.changed.subscribe()
     }
 
+    /// The peers that there is a link of this purpose to.
+    #[must_use]
+    pub fn peers(&self, purpose: Purpose) -> Vec<Slot> {
+        self.read().keys().filter(|(_, p)| *p == purpose).map(|(slot, _)| slot.clone()).collect()
+    }
+
     /// Ends all streams.
     pub fn clear(&self) {
         for (_, link) in std::mem::take(&mut *self.write()) {

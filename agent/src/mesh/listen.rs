@@ -3,21 +3,21 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
 use super::connection::Connection;
-use super::places::Places;
+use super::room::{Place, Room};
 use super::{Inner, handshake};
 
-/// Connections open at a time, of peers and strangers together. Nine members need 3 each.
-const CONNECTIONS: usize = 512;
-/// Of these, from one address and without an authenticated stream.
-const CONNECTIONS_EACH: usize = 32;
+/// Connections without an authenticated stream at a time, beside those from the addresses of peers.
+const STRANGERS: usize = 256;
+/// Of these, from one address. A peer opens three.
+const STRANGERS_EACH: usize = 32;
 /// Waiting in the kernel.
 const BACKLOG: i32 = 256;
 
@@ -28,6 +28,11 @@ const BACKLOG: i32 = 256;
 pub fn bind(port: u16) -> io::Result<Vec<TcpListener>> {
     let six = one(SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port));
     let four = one(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port));
+    both(six, four)
+}
+
+/// What there is of both; a port that is taken in one family is taken.
+fn both<T>(six: io::Result<T>, four: io::Result<T>) -> io::Result<Vec<T>> {
     match (six, four) {
         (Ok(six), Ok(four)) => Ok(vec![six, four]),
         (Err(e), _) | (_, Err(e)) if e.kind() == io::ErrorKind::AddrInUse => Err(e),
@@ -36,7 +41,8 @@ pub fn bind(port: u16) -> io::Result<Vec<TcpListener>> {
     }
 }
 
-fn one(address: SocketAddr) -> io::Result<TcpListener> {
+/// Listens on one address; on an IPv6 one for IPv6 alone.
+pub(crate) fn one(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         // Each family has a socket of its own, whatever the host's default is.
@@ -55,14 +61,13 @@ pub(super) fn accept(
     listeners: Vec<TcpListener>,
 ) -> mpsc::Receiver<io::Result<Connection>> {
     let (tx, rx) = mpsc::channel(16);
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    let each = Places::new(CONNECTIONS_EACH);
+    let room = Room::new(STRANGERS, STRANGERS_EACH);
     for listener in listeners {
-        let (mesh, tx, places, each) = (mesh.clone(), tx.clone(), places.clone(), each.clone());
+        let (mesh, tx, room) = (mesh.clone(), tx.clone(), room.clone());
         let listening = mesh.listening.clone();
         listening.spawn(async move {
             let stop = mesh.stop.clone();
-            stop.run_until_cancelled(run(mesh, listener, tx, places, each)).await;
+            stop.run_until_cancelled(run(mesh, listener, tx, room)).await;
         });
     }
     rx
@@ -72,10 +77,9 @@ async fn run(
     mesh: Arc<Inner>,
     listener: TcpListener,
     tx: mpsc::Sender<io::Result<Connection>>,
-    places: Arc<Semaphore>,
-    each: Arc<Places>,
+    room: Arc<Room>,
 ) {
-    while let Ok(permit) = places.clone().acquire_owned().await {
+    loop {
         let (tcp, remote) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -85,30 +89,50 @@ async fn run(
                 continue;
             }
         };
-        let Some(place) = each.take(remote.ip()) else {
-            let why = "too many connections of this address without a handshake";
-            mesh.refuse(&remote.ip().to_string(), "", "TOO_MANY", why);
+        let known = mesh.whereabouts.knows(remote.ip());
+        if !mesh.pace.allows(remote.ip(), known, Instant::now()) {
+            mesh.refuse(&remote.ip().to_string(), "", "TOO_MANY", "too many connections of this address");
+            // No word is left for it in the kernel either.
+            let _ = tcp.set_zero_linger();
             continue;
-        };
-        let (mesh, tx) = (mesh.clone(), tx.clone());
-        tokio::spawn(async move {
-            match tokio::time::timeout(handshake::TIMEOUT, secure(&mesh, tcp, remote)).await {
-                Ok(Ok(connection)) => {
-                    let _ = tx.send(Ok(connection.accepted(permit, place))).await;
-                }
-                // Somebody looked whether the port is open, or was gone before it was his turn.
-                Ok(Err(error))
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset
-                    ) =>
-                {
-                    tracing::debug!(from = %remote, %error, "a connection ended before TLS");
-                }
-                Ok(Err(error)) => mesh.refuse(&remote.ip().to_string(), "", "TLS", &error.to_string()),
-                Err(_) => mesh.refuse(&remote.ip().to_string(), "", "TIMEOUT", "no TLS handshake within 5 s"),
-            }
-        });
+        }
+        let (place, _) = room.enter(remote.ip(), known);
+        tokio::spawn(welcome(mesh.clone(), tcp, remote, tx.clone(), place));
+    }
+}
+
+/// One connection until its TLS handshake is over.
+async fn welcome(
+    mesh: Arc<Inner>,
+    tcp: TcpStream,
+    remote: SocketAddr,
+    tx: mpsc::Sender<io::Result<Connection>>,
+    place: Place,
+) {
+    let from = remote.ip().to_string();
+    let away = place.away().clone();
+    let secured = tokio::select! {
+        secured = tokio::time::timeout(handshake::TIMEOUT, secure(&mesh, tcp, remote)) => secured,
+        () = away.cancelled() => {
+            mesh.refuse(&from, "", "TOO_MANY", "too many connections without an authenticated stream");
+            return;
+        }
+        () = mesh.stop.cancelled() => return,
+    };
+    match secured {
+        Ok(Ok(connection)) => {
+            let reporter = mesh.clone();
+            let report = Box::new(move |reason, why| reporter.refuse(&from, "", reason, why));
+            let _ = tx.send(Ok(connection.accepted(place, report))).await;
+        }
+        // Somebody looked whether the port is open, or was gone before it was his turn.
+        Ok(Err(error))
+            if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) =>
+        {
+            tracing::debug!(from = %remote, %error, "a connection ended before TLS");
+        }
+        Ok(Err(error)) => mesh.refuse(&from, "", "TLS", &error.to_string()),
+        Err(_) => mesh.refuse(&from, "", "TIMEOUT", "no TLS handshake within 5 s"),
     }
 }
 
@@ -120,5 +144,23 @@ async fn secure(mesh: &Inner, tcp: TcpStream, remote: SocketAddr) -> io::Result<
             let stream = TlsAcceptor::from(tls.server()).accept(tcp).await?;
             Connection::tls(stream.into(), remote)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_family_is_enough_but_a_taken_port_is_taken() {
+        let no = |kind: io::ErrorKind| -> io::Result<u8> { Err(kind.into()) };
+        let (none, taken) = (io::ErrorKind::Unsupported, io::ErrorKind::AddrInUse);
+        assert_eq!(both(Ok(6), Ok(4)).unwrap(), [6, 4]);
+        assert_eq!(both(no(none), Ok(4)).unwrap(), [4]);
+        assert_eq!(both(Ok(6), no(none)).unwrap(), [6]);
+        assert_eq!(both(no(taken), Ok(4)).unwrap_err().kind(), taken);
+        assert_eq!(both(Ok(6), no(taken)).unwrap_err().kind(), taken);
+        assert_eq!(both(no(none), no(taken)).unwrap_err().kind(), taken);
+        assert!(both(no(none), no(none)).is_err());
     }
 }

@@ -7,13 +7,15 @@
 //!            core ◀─ Incoming ──── pump ────────┘        admin: the operator's own streams
 //! ```
 //!
+//! * [`ask`]: a question to an agent, as the operator has them
 //! * [`handshake`]: who is at the other end · [`links`]: which stream is the link · [`wire`]: messages as bytes
 //! * [`peers`]: who is dialled and let in, while that changes
-//! * [`limit`], [`connection`]: what a stranger may cost · [`queue`]: what a slow peer may cost · [`board`]: what is
-//!   reported · [`addresses`]: where peers are when DNS does not know
+//! * [`pace`], [`room`], [`connection`], [`limit`]: what a stranger may cost · [`queue`]: what a slow peer may cost
+//! * [`board`]: what is reported · [`addresses`]: where peers are when DNS does not know
 
-mod addresses;
+pub mod addresses;
 pub mod admin;
+pub mod ask;
 mod board;
 mod connection;
 mod dial;
@@ -22,10 +24,11 @@ mod limit;
 mod links;
 pub mod listen;
 mod me;
+mod pace;
 mod peers;
-mod places;
 mod pump;
-mod queue;
+pub mod queue;
+pub(crate) mod room;
 mod serve;
 pub mod wire;
 
@@ -36,7 +39,7 @@ use std::time::Duration;
 use prost::Message as _;
 use rauthy_core::message::Class;
 use rauthy_core::{Message, SizeChange, SizeProgress, SizeRefusal, Slot};
-use rauthy_proto::cache::NodeStatus;
+use rauthy_proto::cache::{NodeStatus, Report};
 use rauthy_proto::mesh::frame::Frame as Kind;
 use rauthy_proto::mesh::{Batch, Frame, Purpose};
 use tokio::net::TcpListener;
@@ -48,7 +51,7 @@ use tonic::transport::Server;
 
 use crate::runtime::Metrics;
 use crate::tls::Tls;
-pub use board::{Board, LinkState};
+pub use board::{Board, Compared, LinkState};
 pub use me::Me;
 
 /// Largest message that is taken from a proven peer: an append of a full window, and then some.
@@ -57,10 +60,12 @@ const LARGEST: usize = 16 << 20;
 /// [`rauthy_proto::codec`].
 const FRAME: usize = 1 << 20;
 const MESSAGES: usize = 1024;
-/// Handshakes of accepted streams at a time.
-const STRANGERS: usize = 64;
+/// Handshakes of accepted streams at a time, beside those from the addresses of peers.
+const HANDSHAKES: usize = 128;
 /// Of these, from one address. A peer opens three streams.
-const STRANGERS_EACH: usize = 8;
+const HANDSHAKES_EACH: usize = 8;
+/// Accepted connections with an authenticated stream. Nine members need three each.
+const CONNECTIONS: usize = 256;
 /// HTTP/2 pings: how often, and how long an answer may take. A dead peer is found in 3 s.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(2));
 /// Bytes that may be on their way on a stream.
@@ -86,6 +91,8 @@ pub enum Asked {
     Status(oneshot::Sender<NodeStatus>),
     /// To change the size.
     SetSize(SizeChange, oneshot::Sender<Result<SizeProgress, SizeRefusal>>),
+    /// To give the leadership away; whether this node leads still.
+    TransferLeadership(oneshot::Sender<bool>),
 }
 
 /// What the mesh works with.
@@ -100,6 +107,8 @@ pub struct Parts {
     pub board: Arc<Board>,
     /// Where they are counted.
     pub metrics: Arc<Metrics>,
+    /// How names are looked up; [`addresses::system`] asks the operating system.
+    pub lookup: addresses::Lookup,
     /// Where messages go.
     pub incoming: mpsc::Sender<Incoming>,
     /// Where the operator's questions go.
@@ -112,14 +121,17 @@ pub(crate) struct Inner {
     reconnect: (Duration, Duration),
     board: Arc<Board>,
     metrics: Arc<Metrics>,
+    lookup: addresses::Lookup,
     incoming: mpsc::Sender<Incoming>,
     asked: mpsc::Sender<Asked>,
     /// Who is dialled, and what ends that.
     dialled: Mutex<BTreeMap<Slot, CancellationToken>>,
     links: links::Links,
     hints: addresses::Hints,
-    strangers: Arc<Semaphore>,
-    strangers_each: Arc<places::Places>,
+    whereabouts: addresses::Whereabouts,
+    pace: pace::Pace,
+    handshakes: Arc<room::Room>,
+    connections: Arc<Semaphore>,
     stop: CancellationToken,
     /// Those that hold the port.
     listening: TaskTracker,
@@ -133,7 +145,7 @@ impl Mesh {
     /// Serves on the listeners and dials every other slot, until [`Self::stop`].
     #[must_use]
     pub fn start(parts: Parts, listeners: Vec<TcpListener>) -> Self {
-        let Parts { me, tls, reconnect, board, metrics, incoming, asked } = parts;
+        let Parts { me, tls, reconnect, board, metrics, lookup, incoming, asked } = parts;
         let inner = Arc::new(Inner {
             links: links::Links::new(me.slot.clone()),
             me,
@@ -141,12 +153,15 @@ impl Mesh {
             reconnect,
             board,
             metrics,
+            lookup,
             incoming,
             asked,
             dialled: Mutex::default(),
             hints: addresses::Hints::default(),
-            strangers: Arc::new(Semaphore::new(STRANGERS)),
-            strangers_each: places::Places::new(STRANGERS_EACH),
+            whereabouts: addresses::Whereabouts::default(),
+            pace: pace::Pace::default(),
+            handshakes: room::Room::new(HANDSHAKES, HANDSHAKES_EACH),
+            connections: Arc::new(Semaphore::new(CONNECTIONS)),
             stop: CancellationToken::new(),
             listening: TaskTracker::new(),
         });
@@ -207,6 +222,16 @@ impl Mesh {
         }
         if !batch.is_empty() {
             flush(&mut batch, size);
+        }
+    }
+
+    /// Tells all peers that there is a link to how this node is. What does not fit is left out: there is a newer report
+    /// soon.
+    pub fn report(&self, report: &Report) {
+        for peer in self.0.links.peers(Purpose::Control) {
+            let frame = Frame { frame: Some(Kind::Report(report.clone())) };
+            let size = frame.encoded_len();
+            let _ = self.0.links.send(&peer, Purpose::Control, frame, size);
         }
     }
 

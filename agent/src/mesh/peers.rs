@@ -36,6 +36,7 @@ pub(super) fn change(mesh: &Arc<Inner>, slots: &BTreeSet<Slot>) {
 fn forget(mesh: &Arc<Inner>, peer: &Slot) {
     mesh.links.end(peer);
     mesh.hints.forget(peer);
+    mesh.whereabouts.forget(peer);
     mesh.board.forget(peer);
     mesh.metrics.no_peer(peer.as_str());
     tracing::info!(%peer, "is no member any more");

@@ -12,7 +12,7 @@ use tonic::Status;
 use super::handshake::Peer;
 use super::links::{Heard, Joined};
 use super::queue::Sender;
-use super::{Incoming, Inner, wire};
+use super::{Incoming, Inner, addresses, wire};
 
 /// Runs the stream until it ends. `mine`: this side dialled it.
 pub(super) async fn run<S>(
@@ -44,6 +44,7 @@ pub(super) async fn run<S>(
     if purpose == Purpose::Control {
         mesh.board.connected(&slot, true);
         mesh.metrics.link(slot.as_str(), true);
+        mesh.metrics.link_opened(slot.as_str());
         tracing::info!(peer = %slot, dialled = mine, "connected");
     }
     let why = tokio::select! {
@@ -79,7 +80,11 @@ where
         let messages = match frame.frame {
             Some(Kind::Batch(Batch { messages })) => messages,
             Some(Kind::Addresses(told)) => {
-                mesh.hints.learn(&mesh.me, &told);
+                mesh.hints.learn(&mesh.me, addresses::pairs(&told));
+                continue;
+            }
+            Some(Kind::Report(report)) => {
+                mesh.board.reported(slot, report);
                 continue;
             }
             _ => return "the peer sent a frame that has no place here".into(),
@@ -107,7 +112,7 @@ where
 }
 
 /// What ended a stream: the innermost error says it best.
-fn cause(status: &Status) -> String {
+pub(super) fn cause(status: &Status) -> String {
     let mut error: &dyn std::error::Error = status;
     while let Some(source) = error.source() {
         error = source;

@@ -36,30 +36,33 @@ impl Mesh for Service {
             return Err(Status::internal("a stream without a connection"));
         };
         let (origin, gate) = (origin.clone(), gate.clone());
-        // Strangers wait for each other, never for peers: those are beyond this place.
         let from = origin.remote.ip();
-        let Some(place) = mesh.strangers_each.take(from) else {
-            let why = "too many handshakes of this address at a time";
-            mesh.refuse(&from.to_string(), "", "TOO_MANY", why);
-            return Err(Status::resource_exhausted(why));
-        };
-        let Ok(permit) = mesh.strangers.clone().try_acquire_owned() else {
-            return Err(Status::resource_exhausted("too many handshakes at a time"));
-        };
+        let (place, _) = mesh.handshakes.enter(from, mesh.whereabouts.knows(from));
         let rx = request.into_inner();
         let (tx, out) = queue();
         tokio::spawn(async move {
             let mut rx = rx;
-            let proven = authenticate(&mesh, &origin, &tx, &mut rx).await;
-            drop((permit, place));
-            if let Ok(peer) = proven {
-                gate.open();
-                origin.authenticated();
-                if peer.purpose == Purpose::Admin {
-                    admin::serve(&mesh, &tx, &mut rx).await;
-                } else {
-                    pump::run(&mesh, peer, tx, rx, false, Some(origin.remote)).await;
+            let proven = tokio::select! {
+                proven = authenticate(&mesh, &origin, &tx, &mut rx) => proven.ok(),
+                () = place.away().cancelled() => {
+                    mesh.refuse(&from.to_string(), "", "TOO_MANY", "too many handshakes at a time");
+                    None
                 }
+                () = mesh.stop.cancelled() => None,
+            };
+            drop(place);
+            let Some(peer) = proven else { return };
+            if !origin.authenticated(|| mesh.connections.clone().try_acquire_owned().ok()) {
+                let why = "too many authenticated connections";
+                mesh.refuse(&from.to_string(), peer.slot.as_str(), "TOO_MANY", why);
+                return;
+            }
+            gate.open();
+            if peer.purpose == Purpose::Admin {
+                admin::serve(&mesh, &tx, &mut rx).await;
+            } else {
+                mesh.whereabouts.learn(&peer.slot, from);
+                pump::run(&mesh, peer, tx, rx, false, Some(origin.remote)).await;
             }
         });
         Ok(Response::new(out.map(Ok as fn(Frame) -> Result<Frame, Status>)))

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use rauthy_core::replica::Position;
 use rauthy_core::{
-    AckLevel, Done, Found, HostList, Limit, ReadPoint, ReadRefusal, Refusal, Replica, Request, SizeChange,
-    SizeProgress, SizeRefusal, Span, Status, Time,
+    AckLevel, Done, Found, Generation, HostList, Limit, ReadPoint, ReadRefusal, Refusal, Replica, Request,
+    SizeChange, SizeProgress, SizeRefusal, Span, Stamp, Status, Time,
 };
 use rauthy_proto::cache::NodeStatus;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -16,6 +16,8 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::clock;
 use super::metrics::Metrics;
 use super::status::View;
+use super::watch::{Filter, Watcher};
+use crate::serve::operations::Operations;
 
 /// How long [`Handle::hand_over`] waits at most.
 const HAND_OVER: Duration = Duration::from_secs(5);
@@ -27,6 +29,7 @@ const LAST_ANSWER: Duration = Duration::from_millis(200);
 pub(super) enum Call {
     Write {
         request: Request,
+        stamp: Option<Stamp>,
         level: AckLevel,
         deadline: Time,
         reply: oneshot::Sender<Result<Written, Refusal>>,
@@ -78,6 +81,7 @@ struct Shared {
     view: View,
     /// How long a call without a leader is tried again.
     patience: Duration,
+    writer_idle: Duration,
     stopping: AtomicBool,
 }
 
@@ -90,6 +94,7 @@ pub(super) struct Ends {
     pub metrics: Arc<Metrics>,
     pub view: View,
     pub patience: Duration,
+    pub writer_idle: Duration,
 }
 
 /// Asks again while there is no leader, in growing steps.
@@ -118,9 +123,19 @@ fn on_core_clock(deadline: Instant) -> Time {
 
 impl Handle {
     pub(super) fn new(ends: Ends) -> Self {
-        let Ends { calls, commands, replica, applied, metrics, view, patience } = ends;
+        let Ends { calls, commands, replica, applied, metrics, view, patience, writer_idle } = ends;
         let stopping = AtomicBool::new(false);
-        Self(Arc::new(Shared { calls, commands, replica, applied, metrics, view, patience, stopping }))
+        Self(Arc::new(Shared {
+            calls,
+            commands,
+            replica,
+            applied,
+            metrics,
+            view,
+            patience,
+            writer_idle,
+            stopping,
+        }))
     }
 
     /// Writes. The core hands it to one leader after the other until the deadline, and it is applied at most once. Where
@@ -136,9 +151,24 @@ impl Handle {
         level: AckLevel,
         deadline: Instant,
     ) -> Result<Written, Refusal> {
+        self.write_as(None, request, level, deadline).await
+    }
+
+    /// As [`Self::write`], under the stamp of a session that the client has opened ([`Request::OpenSession`]): repeated
+    /// with the same stamp, through whichever node, it is applied at most once.
+    ///
+    /// # Errors
+    /// As [`Self::write`], but that a refusal speaks of this attempt alone.
+    pub async fn write_as(
+        &self,
+        stamp: Option<Stamp>,
+        request: Request,
+        level: AckLevel,
+        deadline: Instant,
+    ) -> Result<Written, Refusal> {
         let mut patience = self.patience(deadline);
         loop {
-            let result = self.offer(request.clone(), level, deadline).await;
+            let result = self.offer(stamp, request.clone(), level, deadline).await;
             if !matches!(result, Err(Refusal::NoQuorum | Refusal::NotLeader)) {
                 return result;
             }
@@ -158,9 +188,15 @@ impl Handle {
     }
 
     /// Hands a write to the core once.
-    async fn offer(&self, request: Request, level: AckLevel, deadline: Instant) -> Result<Written, Refusal> {
+    async fn offer(
+        &self,
+        stamp: Option<Stamp>,
+        request: Request,
+        level: AckLevel,
+        deadline: Instant,
+    ) -> Result<Written, Refusal> {
         let (reply, result) = oneshot::channel();
-        let call = Call::Write { request, level, deadline: on_core_clock(deadline), reply };
+        let call = Call::Write { request, stamp, level, deadline: on_core_clock(deadline), reply };
         match timeout_at(deadline, self.0.calls.send(call)).await {
             Ok(Ok(())) => {}
             // The queue stayed full.
@@ -182,6 +218,14 @@ impl Handle {
         self.0.replica.get(cache, key, clock::now)
     }
 
+    /// Reads this node's replica on the caller's thread, if it has applied what a session has seen.
+    ///
+    /// # Errors
+    /// As [`Self::read_after`], which waits.
+    pub fn read_seen(&self, cache: &str, key: &[u8], seen: Position) -> Result<Found, ReadRefusal> {
+        self.0.replica.get_after(cache, key, seen, clock::now)
+    }
+
     /// Reads this node's replica, not before it has applied what a session has seen.
     ///
     /// # Errors
@@ -194,7 +238,7 @@ impl Handle {
         seen: Position,
         deadline: Instant,
     ) -> Result<Found, ReadRefusal> {
-        self.once_applied(deadline, || self.0.replica.get_after(cache, key, seen, clock::now)).await
+        self.once_applied(deadline, || self.read_seen(cache, key, seen)).await
     }
 
     /// Reads what stands at a moment after this call began: nothing older than what anybody was told before.
@@ -240,6 +284,34 @@ impl Handle {
         let call = Call::Read { deadline: on_core_clock(deadline), reply };
         timeout_at(deadline, self.0.calls.send(call)).await.ok()?.ok()?;
         timeout_at(deadline, point).await.ok()?.ok()?
+    }
+
+    /// The generation that this node is bound to.
+    #[must_use]
+    pub fn generation(&self) -> Option<Generation> {
+        self.0.replica.feed_end().map(|end| end.generation)
+    }
+
+    /// A session that a client has opened and not used for so long may be ended.
+    #[must_use]
+    pub fn writer_idle(&self) -> Duration {
+        self.0.writer_idle
+    }
+
+    /// Watches what changes on this node, from a position that an answer or another watch gave, or from now on.
+    #[must_use]
+    pub fn watch(&self, filter: Filter, after: Option<Position>) -> Watcher {
+        Watcher::new(self.clone(), filter, after)
+    }
+
+    /// Told whenever something was applied, all data is gone, or nothing will be applied any more.
+    pub(super) fn applied(&self) -> Arc<Notify> {
+        self.0.applied.clone()
+    }
+
+    /// The consensus task has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.0.calls.is_closed()
     }
 
     /// Whether this node follows a leader but has no seat yet. Costs the consensus task nothing, and is up to 250 ms old.
@@ -293,6 +365,11 @@ impl Handle {
     #[must_use]
     pub fn replica(&self) -> Arc<Replica> {
         self.0.replica.clone()
+    }
+
+    /// What applications asked.
+    pub(crate) fn operations(&self) -> &Operations {
+        &self.0.metrics.operations
     }
 
     /// What the runtime counts.

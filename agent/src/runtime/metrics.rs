@@ -1,15 +1,21 @@
-//! What the runtime counts. All labels are bounded: by the members of the host list, or by an enum.
+//! What the runtime counts. All labels are bounded: by the members of the host list, by an enum, or, for caches, by a
+//! number. `docs/metrics.md` lists them for people, and a test holds the two together.
 
+mod present;
+
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
-use rauthy_core::{Role, Status};
+use prometheus_client::registry::{Registry, Unit};
+use rauthy_core::{Replica, Role, Status};
 
 use crate::serve::operations::Operations;
+use present::Present;
+pub use present::{CacheSize, Memory};
 
 /// One role; exactly one of them is 1.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -25,6 +31,13 @@ pub struct PeerLabel {
     pub peer: String,
 }
 
+/// A file that is read again when it changes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct FileLabel {
+    /// `certificates`, `token` or `hosts`.
+    pub file: &'static str,
+}
+
 /// Why somebody was refused, or which stream was full.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ReasonLabel {
@@ -32,10 +45,19 @@ pub struct ReasonLabel {
     pub reason: &'static str,
 }
 
+/// The generation that this node is bound to; one at a time.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct GenerationLabel {
+    /// Its name in hex.
+    pub generation: String,
+}
+
 /// Gauges and counters of one agent.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    /// What is looked up when somebody asks.
+    present: Arc<Present>,
     /// What applications asked; counted by the servers.
     pub operations: Operations,
     /// What this node is doing.
@@ -52,8 +74,10 @@ pub struct Metrics {
     pub commit: Gauge<u64, AtomicU64>,
     /// Applied index.
     pub applied: Gauge<u64, AtomicU64>,
-    /// Milliseconds that are left of the read lease.
-    pub lease_left_ms: Gauge<u64, AtomicU64>,
+    /// The generation; nothing while free.
+    pub generation: Family<GenerationLabel, Gauge>,
+    /// Seconds that are left of the read lease.
+    pub lease_left: Gauge<f64, AtomicU64>,
     /// Campaigns of this process.
     pub elections: Counter,
     /// How often this process wiped its data.
@@ -68,12 +92,18 @@ pub struct Metrics {
     pub lag: Family<PeerLabel, Gauge<u64, AtomicU64>>,
     /// An authenticated control stream stands.
     pub links: Family<PeerLabel, Gauge>,
+    /// Times that one came up.
+    pub links_opened: Family<PeerLabel, Counter>,
+    /// 1: a file has changed and what it holds now cannot be used, so what it held before still is.
+    pub stale_files: Family<FileLabel, Gauge>,
     /// Streams that were refused, on either side.
     pub refusals: Family<ReasonLabel, Counter>,
     /// Attempts to open a stream that found nobody to refuse it.
     pub dial_failures: Family<ReasonLabel, Counter>,
     /// Messages that were not sent or not taken.
     pub dropped: Family<ReasonLabel, Counter>,
+    /// 1: the data of this peer was equal to ours where both were known last.
+    pub equal: Family<PeerLabel, Gauge>,
     /// Seconds until the first of the own certificates ends; 0 without TLS.
     pub certificate_expires: Gauge,
     /// Epoch of the host list.
@@ -98,17 +128,22 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut r = Registry::with_prefix("rauthy");
         let operations = Operations::register(&mut r);
+        let certificate_expires = Gauge::default();
+        let present = Arc::new(Present::new(operations.clone(), certificate_expires.clone()));
+        r.register_collector(Box::new(present.clone()));
         let mut all = Self {
             registry: Registry::default(),
+            present,
             operations,
             role: Family::default(),
             led: Gauge::default(),
             ready: Gauge::default(),
             term: Gauge::default(),
             generations: Counter::default(),
+            generation: Family::default(),
             commit: Gauge::default(),
             applied: Gauge::default(),
-            lease_left_ms: Gauge::default(),
+            lease_left: Gauge::default(),
             elections: Counter::default(),
             wipes: Counter::default(),
             entries: Gauge::default(),
@@ -116,32 +151,41 @@ impl Default for Metrics {
             log_bytes: Gauge::default(),
             lag: Family::default(),
             links: Family::default(),
+            links_opened: Family::default(),
+            stale_files: Family::default(),
             refusals: Family::default(),
             dial_failures: Family::default(),
             dropped: Family::default(),
-            certificate_expires: Gauge::default(),
+            equal: Family::default(),
+            certificate_expires,
             host_epoch: Gauge::default(),
         };
         r.register("role", "What this node is doing; exactly one is 1", all.role.clone());
         r.register("led", "1: this node follows a leader or is one", all.led.clone());
         r.register("ready", "1: seated, caught up and leased", all.ready.clone());
         r.register("term", "Number of the present leadership", all.term.clone());
+        r.register("generation_info", "The generation of the data, by name", all.generation.clone());
         r.register("generations", "Times this node was bound to a generation", all.generations.clone());
         r.register("commit_index", "Last index that a quorum holds", all.commit.clone());
         r.register("applied_index", "Last index that is applied here", all.applied.clone());
-        r.register("lease_left_milliseconds", "What is left of the read lease", all.lease_left_ms.clone());
+        let left = "What is left of the read lease";
+        r.register_with_unit("lease_left", left, Unit::Seconds, all.lease_left.clone());
         r.register("elections", "Campaigns of this process", all.elections.clone());
         r.register("wipes", "Times the data was wiped because the quorum was lost", all.wipes.clone());
-        r.register("entries", "Values in the store", all.entries.clone());
-        r.register("bytes", "Bytes of keys and values in the store", all.bytes.clone());
-        r.register("log_bytes", "Bytes in the log", all.log_bytes.clone());
+        r.register("store_entries", "Values in the store", all.entries.clone());
+        let charged = "Bytes of keys and values in the store, with a fixed part for each";
+        r.register_with_unit("store", charged, Unit::Bytes, all.bytes.clone());
+        r.register_with_unit("log", "Bytes in the log", Unit::Bytes, all.log_bytes.clone());
         r.register("lag_entries", "Entries a member is behind, known at the leader", all.lag.clone());
         r.register("link_up", "1: an authenticated control stream stands", all.links.clone());
+        r.register("links_opened", "Times an authenticated control stream came up", all.links_opened.clone());
+        let stale = "1: the changed file cannot be used, what it held before stays in use";
+        r.register("stale_files", stale, all.stale_files.clone());
         r.register("refusals", "Streams refused on either side, by reason", all.refusals.clone());
         r.register("dial_failures", "Attempts that reached no peer, by reason", all.dial_failures.clone());
         r.register("dropped_messages", "Messages not sent or not taken, by reason", all.dropped.clone());
-        let left = "Until the first of the own certificates ends; 0 without TLS";
-        r.register("certificate_expires_seconds", left, all.certificate_expires.clone());
+        let equal = "1: the data of this member was equal to ours where both were known last";
+        r.register("replica_equal", equal, all.equal.clone());
         r.register("host_list_epoch", "Epoch of the host list in use", all.host_epoch.clone());
         all.registry = r;
         all
@@ -155,8 +199,29 @@ impl Metrics {
     /// None in practice: text is written to memory.
     pub async fn encode(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
+        prometheus_client::encoding::text::encode_registry(&mut text, &self.registry)?;
+        // These go by the names that Prometheus gives them everywhere, without a prefix.
+        let mut process = Registry::default();
+        process.register_collector(Box::new(present::Process));
+        prometheus_client::encoding::text::encode_registry(&mut text, &process)?;
+        prometheus_client::encoding::text::encode_eof(&mut text)?;
         Ok(text)
+    }
+
+    /// The store is looked at when somebody asks, and may hold so many bytes.
+    pub(crate) fn look_at(&self, replica: Arc<Replica>, limit: u64) {
+        self.present.look_at(replica, limit);
+    }
+
+    /// What each cache holds, as metrics name them, and what all may hold together.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        self.present.memory()
+    }
+
+    /// The data of a peer was compared with ours.
+    pub fn compared(&self, peer: &str, equal: bool) {
+        self.equal.get_or_create(&PeerLabel { peer: peer.to_owned() }).set(i64::from(equal));
     }
 
     /// A stream was refused.
@@ -179,11 +244,23 @@ impl Metrics {
         self.links.get_or_create(&PeerLabel { peer: peer.to_owned() }).set(i64::from(up));
     }
 
+    /// A control stream to this peer came up.
+    pub fn link_opened(&self, peer: &str) {
+        self.links_opened.get_or_create(&PeerLabel { peer: peer.to_owned() }).inc();
+    }
+
+    /// Whether what a file holds now cannot be used.
+    pub fn stale(&self, file: &'static str, stale: bool) {
+        self.stale_files.get_or_create(&FileLabel { file }).set(i64::from(stale));
+    }
+
     /// This is a peer no more.
     pub fn no_peer(&self, peer: &str) {
         let label = PeerLabel { peer: peer.to_owned() };
         self.links.remove(&label);
+        self.links_opened.remove(&label);
         self.lag.remove(&label);
+        self.equal.remove(&label);
     }
 
     /// Whether this node follows a leader without a seat, as it was observed last: it is being brought up to date.
@@ -203,7 +280,14 @@ impl Metrics {
         self.term.set(status.term);
         self.commit.set(status.commit);
         self.applied.set(status.applied);
-        self.lease_left_ms.set(status.lease_left.as_millis());
+        self.lease_left.set(status.lease_left.0 as f64 / 1e6);
+        let generation = status.generation.map(|g| GenerationLabel { generation: g.to_string() });
+        if generation.as_ref().is_none_or(|g| self.generation.get(g).is_none()) {
+            self.generation.clear();
+        }
+        if let Some(generation) = generation {
+            self.generation.get_or_create(&generation).set(1);
+        }
         // The core counts these itself; a counter only ever grows, and so do they.
         self.elections.inner().store(status.elections, Ordering::Relaxed);
         self.wipes.inner().store(status.wipes, Ordering::Relaxed);
@@ -212,8 +296,15 @@ impl Metrics {
         self.log_bytes.set(status.log_bytes as u64);
         self.host_epoch.set(status.epoch);
         for member in &status.members {
-            if let Some(lag) = member.lag {
-                self.lag.get_or_create(&PeerLabel { peer: member.slot.to_string() }).set(lag);
+            let label = PeerLabel { peer: member.slot.to_string() };
+            match member.lag {
+                Some(lag) => {
+                    self.lag.get_or_create(&label).set(lag);
+                }
+                // Who leads no more does not know: an old figure would stand for ever.
+                None => {
+                    self.lag.remove(&label);
+                }
             }
         }
     }
@@ -254,6 +345,7 @@ mod tests {
                 wipes: 0,
                 elections: 0,
                 log_bytes: 0,
+                digest: None,
                 configuration: None,
             };
             metrics.observe(&status, 0, 0);

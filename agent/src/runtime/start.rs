@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rauthy_core::Node;
+use rauthy_proto::cache::Role;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -12,9 +13,9 @@ use super::handle::{Ends, Handle};
 use super::metrics::Metrics;
 use super::status::View;
 use super::task::{Inputs, Task};
-use super::{clock, reload};
+use super::{clock, reload, reports};
 use crate::config::{Config, hosts};
-use crate::mesh::{Asked, Board, Incoming, Me, Mesh, Parts, listen};
+use crate::mesh::{Asked, Board, Incoming, Me, Mesh, Parts, addresses, listen};
 use crate::tls::{Tls, TlsError};
 
 /// Messages of peers that wait for the core; beyond, their streams wait.
@@ -22,6 +23,8 @@ const INCOMING: usize = 1024;
 /// Writes and reads that wait for the core; beyond, their callers wait.
 const CALLS: usize = 4096;
 const COMMANDS: usize = 64;
+/// An operator that asks for a transfer of the leadership has its answer within this; it asks again.
+const TRANSFER: Duration = Duration::from_secs(1);
 
 /// Why an agent does not start.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +69,10 @@ impl Running {
     /// Ends the consensus task, then all streams to peers; the port is free afterwards.
     pub async fn shutdown(self) {
         self.stop.cancel();
-        let _ = tokio::time::timeout(Duration::from_secs(1), self.task).await;
+        // One that has ended must not be waited for twice, see `ended`.
+        if !self.task.is_finished() {
+            let _ = tokio::time::timeout(Duration::from_secs(1), self.task).await;
+        }
         if let Some(mesh) = self.mesh {
             mesh.stop();
             let _ = tokio::time::timeout(Duration::from_secs(1), mesh.stopped()).await;
@@ -97,6 +103,7 @@ pub async fn start(config: Config) -> Result<(Handle, Running), StartError> {
     for part in &mut seed {
         *part = u64::from_le_bytes(random()?);
     }
+    let mut myself = None;
     let mesh = match config.token {
         Some(tokens) if config.cluster => {
             let port = hosts::port(&config.slot);
@@ -104,8 +111,9 @@ pub async fn start(config: Config) -> Result<(Handle, Running), StartError> {
             let slots = config.hosts.slots();
             let me = Me::new(config.cluster_name.clone(), config.slot.clone(), random()?, slots, tokens);
             let me = Arc::new(me);
+            myself = Some(me.clone());
             if let Some(path) = config.token_file {
-                tokio::spawn(reload::token(path, me.clone(), stop.clone()));
+                tokio::spawn(reload::token(path, me.clone(), metrics.clone(), stop.clone()));
             }
             let parts = Parts {
                 me,
@@ -113,6 +121,7 @@ pub async fn start(config: Config) -> Result<(Handle, Running), StartError> {
                 reconnect: config.reconnect,
                 board: board.clone(),
                 metrics: metrics.clone(),
+                lookup: addresses::system(),
                 incoming: incoming_tx.clone(),
                 asked: asked_tx,
             };
@@ -121,14 +130,23 @@ pub async fn start(config: Config) -> Result<(Handle, Running), StartError> {
         _ => None,
     };
     if let Some(tls) = tls.clone() {
-        tokio::spawn(reload::expiry(tls.clone(), metrics.clone(), stop.clone()));
-        tokio::spawn(tls.watch(stop.clone()));
+        tokio::spawn(reload::certificates(tls, metrics.clone(), stop.clone()));
     }
 
     // A hand-over takes milliseconds. Longer, and a member that lost its quorum would be late to say so.
     let patience = Duration::from_micros(config.settings.lease.0 * 2 / 5);
+    let writer_idle = Duration::from_micros(config.settings.session_idle.0 / 2);
+    let limit = config.settings.store_bytes as u64;
     let node = Node::new(config.settings, config.hosts.clone(), seed, clock::now());
-    let view = View { cluster: config.cluster_name, slot: config.slot, started: Instant::now(), board, tls };
+    let view = View {
+        cluster: config.cluster_name,
+        slot: config.slot,
+        started: Instant::now(),
+        board: board.clone(),
+        tls,
+        me: myself,
+    };
+    metrics.look_at(node.replica(), limit);
     let applied = Arc::new(Notify::new());
     let handle = Handle::new(Ends {
         calls: calls_tx,
@@ -138,16 +156,28 @@ pub async fn start(config: Config) -> Result<(Handle, Running), StartError> {
         metrics: metrics.clone(),
         view,
         patience,
+        writer_idle,
     });
+    if let Some(mesh) = mesh.clone() {
+        let compare = reports::exchange(mesh, board.clone(), handle.clone(), stop.clone());
+        tokio::spawn(compare);
+    }
     tokio::spawn(answer_operator(asked, handle.clone(), stop.clone()));
     if let Some(path) = config.hosts_file {
-        tokio::spawn(reload::host_list(path, config.hosts.clone(), handle.clone(), stop.clone()));
+        tokio::spawn(reload::host_list(
+            path,
+            config.hosts.clone(),
+            handle.clone(),
+            metrics.clone(),
+            stop.clone(),
+        ));
     }
-    let task = Task::new(node, config.hosts, mesh.clone(), metrics, applied);
+    let task = Task::new(node, config.hosts, mesh.clone(), metrics, applied.clone());
     let inputs = Inputs { incoming, calls, commands };
     let stopped = stop.clone();
     let task = tokio::spawn(async move {
         task.run(inputs, stopped).await;
+        applied.notify_waiters(); // watchers see that nothing comes any more
         // Held until here: a single node has no mesh that would keep the channel open.
         drop(incoming_tx);
     });
@@ -163,6 +193,14 @@ async fn answer_operator(mut asked: mpsc::Receiver<Asked>, handle: Handle, stop:
                 }
                 Asked::SetSize(change, reply) => {
                     let _ = reply.send(handle.set_size(change).await);
+                }
+                Asked::TransferLeadership(reply) => {
+                    let handle = handle.clone();
+                    // Other questions do not wait for it.
+                    tokio::spawn(async move {
+                        let _ = tokio::time::timeout(TRANSFER, handle.hand_over()).await;
+                        let _ = reply.send(handle.status().await.role() == Role::Leader);
+                    });
                 }
             }
         }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rauthy_core::{Configuration, Replica, Role, Slot, Status};
-use rauthy_proto::cache::{self, ConfigurationStatus, MemberStatus, NodeStatus};
+use rauthy_proto::cache::{self, ConfigurationStatus, Credentials, MemberStatus, NodeStatus};
 
-use crate::mesh::Board;
+use crate::mesh::{Board, Me};
 use crate::tls::Tls;
 
 /// The parts of a status that the core does not know.
@@ -16,6 +16,8 @@ pub(super) struct View {
     pub started: Instant,
     pub board: Arc<Board>,
     pub tls: Option<Arc<Tls>>,
+    /// None: a single node.
+    pub me: Option<Arc<Me>>,
 }
 
 impl View {
@@ -32,6 +34,7 @@ impl View {
             uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             certificate_expires_in_s: self.tls.as_ref().map_or(0, |tls| tls.expires_in_s()),
             refusals: self.board.refusals(),
+            credentials: self.credentials(),
             ..NodeStatus::default()
         };
         let Some(core) = core else { return status };
@@ -44,11 +47,12 @@ impl View {
         status.applied = core.applied;
         status.lease_ms = core.lease_left.as_millis();
         status.host_epoch = core.epoch;
-        status.digest = format!("{:016x}", store.digest());
+        status.digest = core.digest.map(|digest| format!("{digest:016x}")).unwrap_or_default();
         status.wipes = core.wipes;
         status.elections = core.elections;
         status.configuration = core.configuration.as_deref().map(configuration);
-        status.members = core.members.iter().map(|member| self.member(member)).collect();
+        let members = core.members.iter();
+        status.members = members.map(|member| self.member(member, &status.generation)).collect();
         status.ready = core.ready && !stopping;
         if !stopping {
             status.not_ready_reason = if core.ready { String::new() } else { core.not_ready.into() };
@@ -56,8 +60,15 @@ impl View {
         status
     }
 
-    fn member(&self, member: &rauthy_core::Member) -> MemberStatus {
+    fn credentials(&self) -> Option<Credentials> {
+        let me = self.me.as_ref()?;
+        let (certificate, authorities) = self.tls.as_ref().map(|tls| tls.names()).unwrap_or_default();
+        Some(Credentials { certificate, authorities, tokens: me.tokens().ids() })
+    }
+
+    fn member(&self, member: &rauthy_core::Member, generation: &str) -> MemberStatus {
         let me = member.slot == self.slot;
+        let compared = self.board.comparison(&member.slot, generation);
         let link = self.board.link(&member.slot);
         MemberStatus {
             slot: member.slot.to_string(),
@@ -68,6 +79,9 @@ impl View {
             lag: member.lag,
             caught_up: member.caught_up,
             learned: member.learned,
+            report: self.board.report(&member.slot),
+            compared_at: compared.as_ref().map(|compared| compared.index),
+            equal: compared.is_some_and(|compared| compared.equal),
         }
     }
 }

@@ -156,9 +156,9 @@ impl Task {
             return;
         }
         match call {
-            Call::Write { request, level, deadline, reply } => {
+            Call::Write { request, stamp, level, deadline, reply } => {
                 let ticket = self.ticket(Waiting::Write(reply));
-                self.step(Input::Propose { ticket, stamp: None, request, level, deadline });
+                self.step(Input::Propose { ticket, stamp, request, level, deadline });
             }
             Call::Read { deadline, reply } => {
                 let ticket = self.ticket(Waiting::Read(reply));
@@ -260,7 +260,10 @@ impl Task {
     fn event(&mut self, event: &Event) {
         events::report(event, &self.metrics);
         match event {
-            Event::Born { .. } => self.generation = None,
+            Event::Born { .. } => {
+                self.generation = None;
+                self.applied.notify_waiters();
+            }
             Event::Bound { generation, .. } => self.generation = Some(*generation),
             Event::HandedOver => self.handing_over.drain(..).for_each(|reply| {
                 let _ = reply.send(());

@@ -6,12 +6,22 @@ use rauthy_client::limits;
 use tonic::metadata::MetadataMap;
 
 /// No caller waits longer than this, whatever he asks for.
-const LONGEST: Duration = Duration::from_secs(600);
+pub const LONGEST: Duration = Duration::from_secs(600);
 
 /// How long the answer may take. A little less than the caller waits, so that he gets the reason and not silence: at
 /// his own deadline the transport cancels the call.
-pub(super) fn time_left(metadata: &MetadataMap) -> Duration {
-    let asked = metadata.get("grpc-timeout").and_then(|t| t.to_str().ok()).and_then(grpc_timeout);
+#[must_use]
+pub fn time_left(metadata: &MetadataMap) -> Duration {
+    within(asked(metadata))
+}
+
+/// What the caller asked for.
+pub(super) fn asked(metadata: &MetadataMap) -> Option<Duration> {
+    metadata.get("grpc-timeout").and_then(|t| t.to_str().ok()).and_then(grpc_timeout)
+}
+
+/// As [`time_left`], of what was asked for.
+pub(super) fn within(asked: Option<Duration>) -> Duration {
     let whole = asked.unwrap_or(limits::DEADLINE).min(LONGEST);
     whole - (whole / 10).min(Duration::from_millis(50))
 }

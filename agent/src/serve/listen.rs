@@ -1,7 +1,7 @@
 //! Opens the sockets.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -9,9 +9,34 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio_stream::wrappers::UnixListenerStream;
 
 use super::ServeError;
+use crate::config::Listen;
+use crate::mesh;
 
 /// The application may run as another user of the same group.
 const MODE: u32 = 0o660;
+
+/// One place where the cache is served.
+pub(super) enum CacheSocket {
+    Unix(UnixSocket),
+    Tcp(TcpListener, SocketAddr),
+}
+
+impl CacheSocket {
+    pub(super) async fn bind(listen: &Listen) -> Result<Self, ServeError> {
+        match listen {
+            Listen::Unix(path) => UnixSocket::bind(path).await.map(Self::Unix),
+            Listen::Tcp(address) => loopback(*address).await.map(|tcp| Self::Tcp(tcp, *address)),
+        }
+    }
+
+    /// As it is written in CACHE_LISTEN.
+    pub(super) fn address(&self) -> String {
+        match self {
+            Self::Unix(socket) => format!("unix://{}", socket.file.path.display()),
+            Self::Tcp(_, address) => format!("tcp://{address}"),
+        }
+    }
+}
 
 /// A Unix socket, which is removed when it is dropped.
 pub(super) struct UnixSocket {
@@ -91,7 +116,7 @@ fn advice(error: &io::Error, folder: Option<&Path>) -> String {
 }
 
 /// Loopback TCP for the cache.
-pub(super) async fn loopback(address: SocketAddr) -> Result<TcpListener, ServeError> {
+async fn loopback(address: SocketAddr) -> Result<TcpListener, ServeError> {
     let refused =
         |why: String| ServeError::Bind { address: format!("tcp://{address}"), variable: "CACHE_LISTEN", why };
     if !address.ip().is_loopback() {
@@ -102,17 +127,13 @@ pub(super) async fn loopback(address: SocketAddr) -> Result<TcpListener, ServeEr
     TcpListener::bind(address).await.map_err(|e| refused(advice(&e, None)))
 }
 
-/// TCP for probes and metrics. Where the host has no IPv6, "any address" means any IPv4 address.
-pub(super) async fn any(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    let listener = match TcpListener::bind(address).await {
-        Err(e)
-            if address.is_ipv6() && address.ip().is_unspecified() && e.kind() != io::ErrorKind::AddrInUse =>
-        {
-            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
-        }
-        other => other,
+/// TCP for probes and metrics: this address; `[::]` is every address of the host, IPv6 and IPv4.
+pub(super) fn any(address: SocketAddr) -> Result<Vec<TcpListener>, ServeError> {
+    let listeners = match address.ip() {
+        IpAddr::V6(six) if six.is_unspecified() => mesh::listen::bind(address.port()),
+        _ => mesh::listen::one(address).map(|one| vec![one]),
     };
-    listener.map_err(|e| ServeError::Bind {
+    listeners.map_err(|e| ServeError::Bind {
         address: format!("http://{address}"),
         variable: "AGENT_HTTP",
         why: advice(&e, None),
@@ -168,7 +189,7 @@ mod tests {
     async fn a_taken_port_is_named() {
         let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = taken.local_addr().unwrap();
-        for result in [any(address).await, loopback(address).await] {
+        for result in [any(address).map(|_| ()), loopback(address).await.map(|_| ())] {
             let error = result.err().map(|e| e.to_string()).unwrap();
             assert!(
                 error.contains(&address.to_string()) && error.contains("another process listens"),

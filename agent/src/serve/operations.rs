@@ -1,188 +1,154 @@
-//! What applications asked, how it ended and how long it took. Every label has a handful of values: no key and no
-//! name of a cache is ever one, since whoever writes chooses those.
+//! What applications asked, how it ended and how long it took.
+//!
+//! ```text
+//! Operations ─ names:     cache ─▶ place, the first 32; all others share one
+//!            ├ counts:    place, operation, level, outcome ─▶ so many calls
+//!            └ durations: operation, level ─▶ histogram
+//! ```
+//!
+//! No key is ever a label, and of the names of caches no more than a fixed number: whoever writes chooses both.
 
-use std::fmt::Write;
+mod labels;
+mod names;
+mod tables;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
-/// What was asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Operation {
-    /// A read.
-    Get,
-    /// A value was stored.
-    Put,
-    /// A key was removed.
-    Delete,
-    /// A value was got and removed.
-    Take,
-    /// A number was changed.
-    Increment,
-    /// A cache was emptied.
-    Clear,
-    /// A cache's limits were declared.
-    Declare,
-}
-
-/// At which level.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Level {
-    /// A read from this node's replica, under its lease.
-    Local,
-    /// The same, but not before what the session has seen is there.
-    Session,
-    /// A read of what stands at this moment.
-    Linearizable,
-    /// A write answered at once.
-    Direct,
-    /// A write answered when the leader has it.
-    Leader,
-    /// A write answered when one more member has it.
-    Once,
-    /// A write answered when it is committed.
-    Quorum,
-    /// A write answered when nobody serves what was before.
-    All,
-}
-
-/// How it ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    /// Done; a read found a value.
-    Ok,
-    /// A read found, truthfully, nothing.
-    Miss,
-    /// See `cache.proto`.
-    NoQuorum,
-    /// See `cache.proto`.
-    Syncing,
-    /// See `cache.proto`.
-    Limit,
-    /// See `cache.proto`.
-    Field,
-    /// See `cache.proto`.
-    Level,
-    /// See `cache.proto`.
-    Version,
-    /// See `cache.proto`.
-    NotANumber,
-    /// See `cache.proto`.
-    Gap,
-    /// See `cache.proto`.
-    UnknownOutcome,
-}
-
-/// Gives a label its values, as they are written everywhere else.
-macro_rules! label {
-    ($type:ty { $($variant:ident => $text:literal),+ $(,)? }) => {
-        impl EncodeLabelValue for $type {
-            fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> std::fmt::Result {
-                encoder.write_str(match self { $(Self::$variant => $text),+ })
-            }
-        }
-    };
-}
-
-label!(Operation {
-    Get => "get",
-    Put => "put",
-    Delete => "delete",
-    Take => "take",
-    Increment => "increment",
-    Clear => "clear",
-    Declare => "declare",
-});
-label!(Level {
-    Local => "local",
-    Session => "session",
-    Linearizable => "linearizable",
-    Direct => "direct",
-    Leader => "leader",
-    Once => "once",
-    Quorum => "quorum",
-    All => "all",
-});
-label!(Outcome {
-    Ok => "ok",
-    Miss => "miss",
-    NoQuorum => "no_quorum",
-    Syncing => "syncing",
-    Limit => "limit",
-    Field => "field",
-    Level => "level",
-    Version => "version",
-    NotANumber => "not_a_number",
-    Gap => "gap",
-    UnknownOutcome => "unknown_outcome",
-});
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Ended {
-    operation: Operation,
-    level: Level,
-    outcome: Outcome,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Kind {
-    operation: Operation,
-    level: Level,
-}
+pub use labels::{Level, Operation, Outcome};
+use names::Names;
+pub use names::{NAMED, OTHER};
+pub use tables::Latency;
+use tables::{Counts, Durations};
 
 /// Counters and histograms of the cache service. Clones share their values.
-#[derive(Clone, Debug)]
-pub struct Operations {
-    ended: Family<Ended, Counter>,
-    took: Family<Kind, Histogram, fn() -> Histogram>,
-    listening: Gauge,
+#[derive(Clone, Debug, Default)]
+pub struct Operations(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    names: Names,
+    counts: Counts,
+    durations: Durations,
+    listening: AtomicBool,
 }
 
-/// 10 µs to 10.5 s, each twice the one before.
-fn buckets() -> Histogram {
-    Histogram::new(exponential_buckets(0.000_01, 2.0, 21))
+/// So many calls of one kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// Name of the cache, or [`OTHER`].
+    pub cache: Box<str>,
+    /// What was asked.
+    pub operation: Operation,
+    /// At which level.
+    pub level: Level,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// So often.
+    pub count: u64,
 }
 
 impl Operations {
     /// Makes them part of a registry.
     #[must_use]
     pub fn register(registry: &mut Registry) -> Self {
-        let all = Self {
-            ended: Family::default(),
-            took: Family::new_with_constructor(buckets as fn() -> Histogram),
-            listening: Gauge::default(),
-        };
-        registry.register("operations", "Calls of the cache service by level and outcome", all.ended.clone());
-        registry.register_with_unit(
-            "operation",
-            "How long calls of the cache service took",
-            Unit::Seconds,
-            all.took.clone(),
-        );
-        registry.register("cache_listening", "1 while the cache is served", all.listening.clone());
+        let all = Self::default();
+        registry.register_collector(Box::new(all.clone()));
         all
     }
 
-    /// A call ended.
-    pub fn ended(&self, operation: Operation, level: Level, outcome: Outcome, took: Duration) {
-        self.ended.get_or_create(&Ended { operation, level, outcome }).inc();
-        self.took.get_or_create(&Kind { operation, level }).observe(took.as_secs_f64());
+    /// A call ended; of no cache, where the name is empty. A name that no cache can have is not remembered.
+    pub fn ended(&self, cache: &str, operation: Operation, level: Level, outcome: Outcome, took: Duration) {
+        let unnamed = outcome == Outcome::Field || cache.is_empty();
+        let place = if unnamed { Names::none() } else { self.0.names.place(cache) };
+        self.0.counts.add(place, operation, level, outcome);
+        self.0.durations.add(operation, level, took);
     }
 
     /// The socket of the cache is open, or no longer.
     pub fn listening(&self, open: bool) {
-        self.listening.set(i64::from(open));
+        self.0.listening.store(open, Ordering::Relaxed);
     }
 
     /// Whether it is open.
     #[must_use]
     pub fn is_listening(&self) -> bool {
-        self.listening.get() == 1
+        self.0.listening.load(Ordering::Relaxed)
+    }
+
+    /// All calls so far; kinds that never came are left out.
+    #[must_use]
+    pub fn counts(&self) -> Vec<Count> {
+        // Names after counts: whatever is counted has its name by then.
+        let counts: Vec<_> = self.0.counts.all().collect();
+        let names = self.0.names.all();
+        let named = |place: usize| names.get(place).cloned().unwrap_or_else(|| OTHER.into());
+        counts
+            .into_iter()
+            .map(|(place, operation, level, outcome, count)| Count {
+                cache: named(place),
+                operation,
+                level,
+                outcome,
+                count,
+            })
+            .collect()
+    }
+
+    /// How long they took.
+    #[must_use]
+    pub fn latencies(&self) -> Vec<Latency> {
+        self.0.durations.all()
+    }
+
+    /// Whether metrics call this cache by its name; gives it one of the names that are left.
+    #[must_use]
+    pub fn names(&self, cache: &str) -> bool {
+        self.0.names.place(cache) != Names::none()
+    }
+}
+
+impl Collector for Operations {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let help = "Calls of the cache service that ended";
+        let mut metric = encoder.encode_descriptor("operations", help, None, MetricType::Counter)?;
+        for Count { cache, operation, level, outcome, count } in self.counts() {
+            let labels = [
+                ("cache", &*cache),
+                ("operation", operation.name()),
+                ("level", level.name()),
+                ("outcome", outcome.name()),
+            ];
+            ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;
+        }
+        let help = "How long calls of the cache service took";
+        let mut metric = encoder.encode_descriptor(
+            "operation_duration",
+            help,
+            Some(&Unit::Seconds),
+            MetricType::Histogram,
+        )?;
+        for latency in self.latencies() {
+            let labels = [("operation", latency.operation.name()), ("level", latency.level.name())];
+            metric.encode_family(&labels)?.encode_histogram::<NoLabelSet>(
+                latency.sum,
+                latency.count(),
+                &latency.buckets,
+                None,
+            )?;
+        }
+        let listening = ConstGauge::new(i64::from(self.is_listening()));
+        let help = "1 while the cache is served";
+        let metric = encoder.encode_descriptor("cache_listening", help, None, MetricType::Gauge)?;
+        listening.encode(metric)
     }
 }
 
@@ -194,13 +160,20 @@ mod tests {
     fn as_prometheus_reads_it() {
         let mut registry = Registry::with_prefix("rauthy");
         let operations = Operations::register(&mut registry);
-        operations.ended(Operation::Put, Level::Quorum, Outcome::UnknownOutcome, Duration::from_millis(3));
+        let took = Duration::from_millis(3);
+        operations.ended("a \"cache\"", Operation::Put, Level::Quorum, Outcome::UnknownOutcome, took);
+        operations.ended("wrong", Operation::Put, Level::Quorum, Outcome::Field, took);
+        operations.ended("", Operation::Get, Level::Local, Outcome::NoQuorum, took);
         operations.listening(true);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         for line in [
-            r#"rauthy_operations_total{operation="put",level="quorum",outcome="unknown_outcome"} 1"#,
-            r#"rauthy_operation_seconds_count{operation="put",level="quorum"} 1"#,
+            r#"rauthy_operations_total{cache="a \"cache\"",operation="put",level="quorum",outcome="unknown_outcome"} 1"#,
+            r#"rauthy_operations_total{cache="other",operation="put",level="quorum",outcome="field"} 1"#,
+            r#"rauthy_operations_total{cache="other",operation="get",level="local",outcome="no_quorum"} 1"#,
+            r#"rauthy_operation_duration_seconds_count{operation="put",level="quorum"} 2"#,
+            r#"rauthy_operation_duration_seconds_bucket{le="0.00256",operation="put",level="quorum"} 0"#,
+            r#"rauthy_operation_duration_seconds_bucket{le="+Inf",operation="put",level="quorum"} 2"#,
             "rauthy_cache_listening 1",
         ] {
             assert!(text.contains(line), "{line} is missing in:\n{text}");

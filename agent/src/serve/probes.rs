@@ -1,30 +1,24 @@
-//! Probes and metrics over HTTP.
+//! What is served over HTTP: probes, metrics, and the status page.
 
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
+use super::page;
 use crate::runtime::Handle;
 
 /// The consensus task answers within microseconds; one that does not within this long is stuck. Generous, because a
 /// restart costs a copy of the data.
-const STUCK: Duration = Duration::from_secs(5);
-
-const INDEX: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>rauthy-agent</title>\
-<h1>rauthy-agent</h1><ul>\
-<li><a href=\"/livez\">/livez</a>: the process works (says nothing about a quorum)\
-<li><a href=\"/readyz\">/readyz</a>: this node answers reads and writes\
-<li><a href=\"/startupz\">/startupz</a>: the cache socket is open\
-<li><a href=\"/metrics\">/metrics</a>: OpenMetrics\
-</ul><p>For a picture of the cluster: <code>rauthy-agent ctl status</code></html>";
+pub(super) const STUCK: Duration = Duration::from_secs(5);
 
 pub(super) fn router(handle: Handle) -> Router {
     Router::new()
-        .route("/", get(async || Html(INDEX)))
+        .route("/", get(page::document))
+        .route("/status.json", get(page::status))
         .route("/livez", get(live))
         .route("/readyz", get(ready))
         .route("/startupz", get(started))

@@ -2,6 +2,7 @@
 
 use rauthy_client::{REASON, VERSION};
 use rauthy_core::{Index, Limit, ReadRefusal, Refusal};
+use rauthy_proto::cache as proto;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 
@@ -9,17 +10,29 @@ use super::operations::Outcome;
 
 /// Why a call is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
+pub enum Reason {
+    /// No quorum.
     NoQuorum,
+    /// Still catching up.
     Syncing,
+    /// A limit is reached.
     Limit(Limit),
+    /// Too many of these streams are open.
+    Streams(&'static str),
+    /// A field is wrong; says which, and what is allowed.
     Field(String),
+    /// The ack level is not possible here.
     Level,
     /// The condition does not hold; the version that stands.
     Version(Option<Index>),
+    /// No number is stored there.
     NotANumber,
+    /// What the session has seen is gone.
     Gap,
+    /// It may or may not stand.
     UnknownOutcome,
+    /// This agent is about to stop.
+    Stopping,
 }
 
 impl From<Refusal> for Reason {
@@ -37,7 +50,7 @@ impl From<Refusal> for Reason {
 impl Reason {
     /// Why a read is not answered. A member that is being brought up to date has no lease either, but not for want of a
     /// quorum.
-    pub(super) fn of_read(refusal: ReadRefusal, learning: impl FnOnce() -> bool) -> Self {
+    pub(crate) fn of_read(refusal: ReadRefusal, learning: impl FnOnce() -> bool) -> Self {
         match refusal {
             ReadRefusal::NoLease if !learning() => Self::NoQuorum,
             ReadRefusal::NoLease | ReadRefusal::Syncing => Self::Syncing,
@@ -45,23 +58,24 @@ impl Reason {
         }
     }
 
-    pub(super) fn outcome(&self) -> Outcome {
+    pub(crate) fn outcome(&self) -> Outcome {
         match self {
             Self::NoQuorum => Outcome::NoQuorum,
             Self::Syncing => Outcome::Syncing,
-            Self::Limit(_) => Outcome::Limit,
+            Self::Limit(_) | Self::Streams(_) => Outcome::Limit,
             Self::Field(_) => Outcome::Field,
             Self::Level => Outcome::Level,
             Self::Version(_) => Outcome::Version,
             Self::NotANumber => Outcome::NotANumber,
             Self::Gap => Outcome::Gap,
             Self::UnknownOutcome => Outcome::UnknownOutcome,
+            Self::Stopping => Outcome::Stopping,
         }
     }
 }
 
 /// Which limit is reached, and what to do.
-fn limit(limit: Limit) -> &'static str {
+pub(crate) fn limit(limit: Limit) -> &'static str {
     match limit {
         Limit::Store => {
             "the memory of the cache is full (CACHE_MAX_BYTES): remove something, or allow it more"
@@ -83,62 +97,96 @@ fn limit(limit: Limit) -> &'static str {
     }
 }
 
-impl From<Reason> for Status {
-    fn from(reason: Reason) -> Self {
-        let version = if let Reason::Version(Some(version)) = reason { Some(version) } else { None };
-        let (code, name, message) = match reason {
-            Reason::NoQuorum => (
+impl Reason {
+    /// gRPC code, name, and words for people.
+    fn parts(self) -> (Code, &'static str, String) {
+        match self {
+            Self::NoQuorum => (
                 Code::Unavailable,
                 "NO_QUORUM",
                 "this node has no quorum: nothing was written or read; try again in a moment".to_owned(),
             ),
-            Reason::Syncing => (
+            Self::Syncing => (
                 Code::Unavailable,
                 "SYNCING",
                 "this member is still copying the data; ask again shortly, or another member".to_owned(),
             ),
-            Reason::Limit(which) => {
+            Self::Limit(which) => {
                 (Code::ResourceExhausted, "LIMIT", format!("{}; nothing was written", limit(which)))
             }
-            Reason::Field(problem) => (Code::InvalidArgument, "FIELD", problem),
-            Reason::Level => (
+            Self::Streams(what) => (
+                Code::ResourceExhausted,
+                "LIMIT",
+                format!("too many {what} are open on this agent: close one, or share it"),
+            ),
+            Self::Field(problem) => (Code::InvalidArgument, "FIELD", problem),
+            Self::Level => (
                 Code::InvalidArgument,
                 "LEVEL",
                 "Direct is for plain writes to caches that are declared so, which have no All; what a write did is known \
                  at Quorum and All only: nothing was written"
                     .to_owned(),
             ),
-            Reason::Version(Some(version)) => (
+            Self::Version(Some(version)) => (
                 Code::FailedPrecondition,
                 "VERSION",
                 format!("the key's value is of version {version}: nothing was written"),
             ),
-            Reason::Version(None) => {
+            Self::Version(None) => {
                 (Code::FailedPrecondition, "VERSION", "the key is not there: nothing was written".to_owned())
             }
-            Reason::NotANumber => (
+            Self::NotANumber => (
                 Code::FailedPrecondition,
                 "NOT_A_NUMBER",
                 "what is stored is no decimal number of 64 bits, or the sum would not be: nothing was written"
                     .to_owned(),
             ),
-            Reason::Gap => (
+            Self::Gap => (
                 Code::FailedPrecondition,
                 "GAP",
-                "what this session has seen is gone, the cache has begun anew: begin a new session".to_owned(),
+                "what this session has seen, or the writer of this request, is gone: the cache has begun anew; begin a \
+                 new session, register anew"
+                    .to_owned(),
             ),
-            Reason::UnknownOutcome => (
+            Self::UnknownOutcome => (
                 Code::DeadlineExceeded,
                 "UNKNOWN_OUTCOME",
                 "the write may or may not stand; read the key, or write it again".to_owned(),
             ),
-        };
+            Self::Stopping => (
+                Code::Unavailable,
+                "STOPPING",
+                "this agent is about to stop: open the stream again in a moment; what was not answered was not begun"
+                    .to_owned(),
+            ),
+        }
+    }
+
+    fn version(&self) -> Option<Index> {
+        if let Self::Version(version) = self { *version } else { None }
+    }
+}
+
+impl From<Reason> for Status {
+    fn from(reason: Reason) -> Self {
+        let version = reason.version();
+        let (code, name, message) = reason.parts();
         let mut status = Status::new(code, message);
         status.metadata_mut().insert(REASON, MetadataValue::from_static(name));
         if let Some(version) = version {
             status.metadata_mut().insert(VERSION, MetadataValue::from(version));
         }
         status
+    }
+}
+
+impl From<Reason> for proto::Failure {
+    fn from(reason: Reason) -> Self {
+        let version = reason.version();
+        let (code, name, message) = reason.parts();
+        // (A code is one of 17 small numbers.)
+        let code = u32::try_from(i32::from(code)).unwrap_or_default();
+        Self { code, reason: name.to_owned(), message, version }
     }
 }
 

@@ -6,13 +6,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use rauthy_client::{Seen, limits};
 use rauthy_core::replica::Position;
-use rauthy_core::{AckLevel, Condition, Generation, Limits, Request, Span, WhenFull};
+use rauthy_core::{AckLevel, Condition, Generation, Limits, Request, Span, Stamp, WhenFull};
 use rauthy_proto::cache as proto;
 
 use super::reason::Reason;
+use crate::runtime::Filter;
 
-/// A checked write.
-pub(super) type Wanted = Result<(Request, AckLevel), Reason>;
+/// A checked write: what, when it is answered, and by what it is known again.
+pub type Wanted = Result<(Request, AckLevel, Option<Stamp>), Reason>;
 
 fn check(problem: Option<String>) -> Result<(), Reason> {
     problem.map_or(Ok(()), |p| Err(Reason::Field(p)))
@@ -20,7 +21,7 @@ fn check(problem: Option<String>) -> Result<(), Reason> {
 
 /// What a read is to see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mode {
+pub enum Mode {
     /// What this node has.
     Local,
     /// Nothing older than this.
@@ -29,7 +30,11 @@ pub(super) enum Mode {
     Linearizable,
 }
 
-pub(super) fn get(request: &proto::GetRequest) -> Result<Mode, Reason> {
+/// Reads how a key is to be read.
+///
+/// # Errors
+/// [`Reason::Field`], which names what is wrong.
+pub fn get(request: &proto::GetRequest) -> Result<Mode, Reason> {
     check(limits::check_cache(&request.cache).or_else(|| limits::check_key(&request.key)))?;
     if request.linearizable {
         // Nothing that was acknowledged is newer.
@@ -38,19 +43,22 @@ pub(super) fn get(request: &proto::GetRequest) -> Result<Mode, Reason> {
     if request.session.is_empty() {
         return Ok(Mode::Local);
     }
-    let wrong = || Reason::Field("the session is none that this service gave".into());
-    let seen = Seen::parse(&request.session).ok_or_else(wrong)?;
-    Ok(Mode::Session(Position { generation: Generation(seen.generation), index: seen.index }))
+    position(&request.session, "session").map(Mode::Session)
 }
 
 /// What an application is told of a position.
-pub(super) fn token(position: Option<Position>) -> Bytes {
+#[must_use]
+pub fn token(position: Option<Position>) -> Bytes {
     position.map_or_else(Bytes::new, |p| Seen { generation: p.generation.0, index: p.index }.to_bytes())
 }
 
-pub(super) fn put(request: proto::PutRequest) -> Wanted {
+/// Reads the request to store a value.
+///
+/// # Errors
+/// [`Reason::Field`], which names what is wrong.
+pub fn put(request: proto::PutRequest) -> Wanted {
     let level = level(request.ack)?;
-    let condition = match (request.if_absent, request.if_version) {
+    let condition = match (request.if_absent, bounded("if_version", request.if_version)?) {
         (false, None) => Condition::Always,
         (true, None) => Condition::Absent,
         (false, Some(version)) => Condition::Version(version),
@@ -60,38 +68,56 @@ pub(super) fn put(request: proto::PutRequest) -> Wanted {
     };
     let (cache, key) = cache_and_key(request.cache, &request.key)?;
     check(limits::check_value(&request.value))?;
-    let ttl = ttl(request.ttl_ms)?;
-    Ok((Request::Put { cache, key, value: owned(&request.value), ttl, condition }, level))
+    let (ttl, stamp) = (ttl(request.ttl_ms)?, stamp(request.request_id.as_ref())?);
+    Ok((Request::Put { cache, key, value: owned(&request.value), ttl, condition }, level, stamp))
 }
 
-pub(super) fn delete(request: proto::DeleteRequest) -> Wanted {
+/// Reads the request to remove a key.
+///
+/// # Errors
+/// [`Reason::Field`], which names what is wrong.
+pub fn delete(request: proto::DeleteRequest) -> Wanted {
     let (cache, key) = cache_and_key(request.cache, &request.key)?;
-    Ok((Request::Delete { cache, key }, level(request.ack)?))
+    let (level, stamp) = (level(request.ack)?, stamp(request.request_id.as_ref())?);
+    Ok((Request::Delete { cache, key }, level, stamp))
 }
 
-pub(super) fn take(request: proto::TakeRequest) -> Wanted {
+/// Reads the request to get and remove a value.
+///
+/// # Errors
+/// [`Reason::Field`], which names what is wrong.
+pub fn take(request: proto::TakeRequest) -> Wanted {
     let (cache, key) = cache_and_key(request.cache, &request.key)?;
-    Ok((Request::Take { cache, key }, level(request.ack)?))
+    let (level, stamp) = (level(request.ack)?, stamp(request.request_id.as_ref())?);
+    Ok((Request::Take { cache, key }, level, stamp))
 }
 
-pub(super) fn increment(request: proto::IncrementRequest) -> Wanted {
+/// Reads the request to add to a number.
+///
+/// # Errors
+/// [`Reason::Field`], which names what is wrong.
+pub fn increment(request: proto::IncrementRequest) -> Wanted {
     let (cache, key) = cache_and_key(request.cache, &request.key)?;
-    Ok((Request::Increment { cache, key, by: request.by, ttl: ttl(request.ttl_ms)? }, level(request.ack)?))
+    let (level, stamp) = (level(request.ack)?, stamp(request.request_id.as_ref())?);
+    Ok((Request::Increment { cache, key, by: request.by, ttl: ttl(request.ttl_ms)? }, level, stamp))
 }
 
-pub(super) fn clear(request: proto::ClearRequest) -> Wanted {
+/// Reads the request to empty a cache.
+///
+/// # Errors
+/// [`Reason::Field`], which names what is wrong.
+pub fn clear(request: proto::ClearRequest) -> Wanted {
     check(limits::check_cache(&request.cache))?;
-    Ok((Request::Clear { cache: request.cache.into() }, level(request.ack)?))
+    let (level, stamp) = (level(request.ack)?, stamp(request.request_id.as_ref())?);
+    Ok((Request::Clear { cache: request.cache.into() }, level, stamp))
 }
 
-pub(super) fn declare(request: proto::DeclareRequest) -> Wanted {
+/// Reads the declaration of a cache.
+///
+/// # Errors
+/// [`Reason::Field`], which names what is wrong.
+pub fn declare(request: proto::DeclareRequest) -> Wanted {
     check(limits::check_cache(&request.cache))?;
-    let bounded = |what: &str, n: Option<u64>| match n {
-        Some(n) if n > limits::COUNT => {
-            Err(Reason::Field(format!("{what} is {n}; at most {} are possible", limits::COUNT)))
-        }
-        other => Ok(other),
-    };
     let limits = Limits {
         entries: bounded("entries", request.entries)?,
         bytes: bounded("bytes", request.bytes)?,
@@ -99,7 +125,70 @@ pub(super) fn declare(request: proto::DeclareRequest) -> Wanted {
         when_full: if request.evict { WhenFull::Evict } else { WhenFull::Reject },
         direct: request.direct,
     };
-    Ok((Request::Declare { cache: request.cache.into(), limits }, level(request.ack)?))
+    let (level, stamp) = (level(request.ack)?, stamp(request.request_id.as_ref())?);
+    Ok((Request::Declare { cache: request.cache.into(), limits }, level, stamp))
+}
+
+/// A number that the log can hold: another one would be refused by the leader that it is forwarded to.
+fn bounded(what: &str, number: Option<u64>) -> Result<Option<u64>, Reason> {
+    match number {
+        Some(n) if n > limits::COUNT => {
+            Err(Reason::Field(format!("{what} is {n}; at most {} are possible", limits::COUNT)))
+        }
+        other => Ok(other),
+    }
+}
+
+const WRITER: usize = 25;
+/// So that a writer is not taken for a session.
+const WRITER_MARK: u8 = b'w';
+
+/// The name of a writer for an application: its generation and session, big endian.
+pub(super) fn writer(opened: Position) -> Bytes {
+    let mut name = [WRITER_MARK; WRITER];
+    name[1..17].copy_from_slice(&opened.generation.0.to_be_bytes());
+    name[17..].copy_from_slice(&opened.index.to_be_bytes());
+    Bytes::copy_from_slice(&name)
+}
+
+fn stamp(id: Option<&proto::RequestId>) -> Result<Option<Stamp>, Reason> {
+    let Some(id) = id else { return Ok(None) };
+    let wrong = || Reason::Field("the writer of request_id is none that Register gave".into());
+    let parts = || {
+        let (mark, name) = id.writer.split_first()?;
+        let (generation, session) = name.split_first_chunk()?;
+        let session = u64::from_be_bytes(session.try_into().ok()?);
+        (*mark == WRITER_MARK).then_some((Generation(u128::from_be_bytes(*generation)), session))
+    };
+    let (generation, session) = parts().ok_or_else(wrong)?;
+    let (seq, floor) = (id.number, id.answered_below);
+    if seq == 0 || floor > seq {
+        return Err(Reason::Field(format!(
+            "request_id has number {seq} and answered_below {floor}; numbers begin with 1, and answered_below is at most \
+             the number"
+        )));
+    }
+    Ok(Some(Stamp { generation, session, seq, floor }))
+}
+
+/// What is watched, from where.
+///
+/// # Errors
+/// [`Reason::Field`], which names what is wrong.
+pub fn watch(request: proto::WatchRequest) -> Result<(Filter, Option<Position>), Reason> {
+    let all = request.cache.is_empty();
+    check((!all).then(|| limits::check_cache(&request.cache)).flatten())?;
+    check((!request.key_prefix.is_empty()).then(|| limits::check_key(&request.key_prefix)).flatten())?;
+    let after = if request.after.is_empty() { None } else { Some(position(&request.after, "after")?) };
+    let cache = (!all).then(|| request.cache.into());
+    Ok((Filter { cache, prefix: owned(&request.key_prefix) }, after))
+}
+
+/// Reads a position; `field` has it.
+pub(super) fn position(token: &[u8], field: &str) -> Result<Position, Reason> {
+    let wrong = || Reason::Field(format!("{field} is no position that this service gave"));
+    let seen = Seen::parse(token).ok_or_else(wrong)?;
+    Ok(Position { generation: Generation(seen.generation), index: seen.index })
 }
 
 fn cache_and_key(cache: String, key: &Bytes) -> Result<(Arc<str>, Bytes), Reason> {
@@ -139,8 +228,8 @@ mod tests {
     #[test]
     fn a_wrong_field_is_named() {
         let right = proto::PutRequest { cache: "c".into(), key: "k".into(), ttl_ms: 5, ..Default::default() };
-        let (wanted, level) = put(right.clone()).unwrap();
-        assert_eq!(level, AckLevel::Quorum);
+        let (wanted, level, stamp) = put(right.clone()).unwrap();
+        assert_eq!((level, stamp), (AckLevel::Quorum, None));
         assert!(matches!(wanted, Request::Put { ttl: Some(Span(5000)), .. }));
         let wrong = [
             (proto::PutRequest { cache: String::new(), ..right.clone() }, "cache name"),
@@ -149,6 +238,7 @@ mod tests {
             (proto::PutRequest { value: vec![0; (1 << 20) + 1].into(), ..right.clone() }, "value"),
             (proto::PutRequest { ttl_ms: u64::MAX, ..right.clone() }, "time to live"),
             (proto::PutRequest { ack: 9, ..right.clone() }, "ack level 9"),
+            (proto::PutRequest { if_version: Some(u64::MAX), ..right.clone() }, "if_version"),
             (proto::PutRequest { if_absent: true, if_version: Some(1), ..right }, "if_absent"),
         ];
         for (request, name) in wrong {
@@ -174,7 +264,7 @@ mod tests {
             (proto::PutRequest { if_absent: true, ..right.clone() }, Condition::Absent),
             (proto::PutRequest { if_version: Some(0), ..right.clone() }, Condition::Version(0)),
         ] {
-            let (Request::Put { condition, .. }, _) = put(request).unwrap() else { panic!() };
+            let (Request::Put { condition, .. }, ..) = put(request).unwrap() else { panic!() };
             assert_eq!(condition, wanted);
         }
         let levels = [AckLevel::Quorum, AckLevel::Quorum, AckLevel::Leader, AckLevel::Once, AckLevel::All];

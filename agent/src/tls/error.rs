@@ -26,8 +26,14 @@ pub enum TlsError {
         want: &'static str,
     },
     /// The certificate and the key are not a pair, or not usable.
-    #[error("the certificate in {} and the key in {} cannot be used together: {why}", cert.display(), key.display())]
+    #[error(
+        "CACHE_TLS_{side}_CERT points to {} and CACHE_TLS_{side}_KEY to {}, which cannot be used together: {why}",
+        cert.display(),
+        key.display()
+    )]
     Pair {
+        /// SERVER or CLIENT, as in the names of the variables.
+        side: &'static str,
         /// The chain.
         cert: PathBuf,
         /// The key.

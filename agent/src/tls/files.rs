@@ -4,7 +4,9 @@
 //! one such folder, or a certificate is read with the key of its predecessor.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use rustls::pki_types::pem::PemObject;
@@ -12,6 +14,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::TlsError;
 use crate::config::TlsFiles;
+
+/// A bundle of all public authorities has a quarter of this.
+const LARGEST: usize = 1 << 20;
 
 /// What the files hold at one moment.
 pub(super) struct Contents {
@@ -33,7 +38,7 @@ impl Contents {
     pub fn read(files: &TlsFiles) -> Result<Self, TlsError> {
         let mut folders = BTreeMap::new();
         let mut read = |name: &'static str, path: &Path| {
-            std::fs::read(resolve(path, &mut folders)).map_err(|e| TlsError::Read {
+            read_small(&resolve(path, &mut folders)).map_err(|e| TlsError::Read {
                 name,
                 path: path.to_owned(),
                 why: e.to_string(),
@@ -66,6 +71,17 @@ impl Contents {
         (&self.server, &self.client, &self.ca_server, &self.ca_client).hash(&mut hasher);
         hasher.finish()
     }
+}
+
+/// The whole of a file that has no reason to be large.
+fn read_small(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let limit = LARGEST as u64;
+    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > LARGEST {
+        return Err(io::Error::other(format!("it is larger than {LARGEST} bytes")));
+    }
+    Ok(bytes)
 }
 
 /// The path within the folder that `..data` points to right now, the same folder for all files of one reading.

@@ -12,8 +12,9 @@ mod files;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use rauthy_proto::credentials::fingerprint;
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -21,14 +22,10 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
-use tokio_util::sync::CancellationToken;
 
 use crate::config::{Pair, TlsFiles};
 pub use error::TlsError;
 use files::{Contents, PairText};
-
-/// How often the files are looked at.
-const POLL: Duration = Duration::from_secs(3);
 
 /// The present certificates.
 #[derive(Debug)]
@@ -45,6 +42,8 @@ struct Loaded {
     client: Arc<ClientConfig>,
     /// Seconds since 1970 at which the first of the own certificates ends.
     expires_at: i64,
+    /// Names of the server's certificate, and of the authorities that both sides accept.
+    names: (String, Vec<String>),
 }
 
 /// What a look at the files found.
@@ -97,9 +96,17 @@ impl Tls {
         self.loaded().expires_at.saturating_sub(i64::try_from(now).unwrap_or(i64::MAX))
     }
 
+    /// Names of the certificate that is shown and of the authorities that are accepted, on both sides, as of one
+    /// moment.
+    #[must_use]
+    pub fn names(&self) -> (String, Vec<String>) {
+        self.loaded().names.clone()
+    }
+
     /// Looks at the files once; reads them on this thread.
     pub fn look(&self) -> Look {
-        let contents = match Contents::read(&self.files) {
+        // The folder may be swapped, and the old one removed, between two files: then the new one has them all.
+        let contents = match Contents::read(&self.files).or_else(|_| Contents::read(&self.files)) {
             Ok(contents) => contents,
             // A file that cannot be read has no fingerprint; 0 keeps the log from repeating it.
             Err(error) => {
@@ -123,23 +130,6 @@ impl Tls {
         }
     }
 
-    /// Looks at the files every few seconds until it is cancelled.
-    pub async fn watch(self: Arc<Self>, stop: CancellationToken) {
-        while stop.run_until_cancelled(tokio::time::sleep(POLL)).await.is_some() {
-            let tls = self.clone();
-            match tokio::task::spawn_blocking(move || tls.look()).await {
-                Ok(Look::Reloaded) => tracing::info!(
-                    expires_in_s = self.expires_in_s(),
-                    "new certificates are in use for every connection from now on"
-                ),
-                Ok(Look::Refused(error)) => {
-                    tracing::error!(%error, "changed certificates cannot be used, the old ones stay in use");
-                }
-                Ok(Look::Same) | Err(_) => {}
-            }
-        }
-    }
-
     fn loaded(&self) -> Arc<Loaded> {
         self.loaded.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -149,12 +139,17 @@ impl Tls {
 /// authority that was dropped is asked no more.
 fn build(files: &TlsFiles, contents: &Contents) -> Result<Loaded, TlsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let pair_error =
-        |pair: &Pair, why: String| TlsError::Pair { cert: pair.cert.clone(), key: pair.key.clone(), why };
+    let pair_error = |pair: &Pair, why: String| TlsError::Pair {
+        side: if std::ptr::eq(pair, &files.server) { "SERVER" } else { "CLIENT" },
+        cert: pair.cert.clone(),
+        key: pair.key.clone(),
+        why,
+    };
 
     let (chain, key) =
         pair(("CACHE_TLS_SERVER_CERT", "CACHE_TLS_SERVER_KEY"), &files.server, &contents.server)?;
     let mut expires_at = end_of(&chain);
+    let shown = chain.first().map(|leaf| fingerprint(leaf)).unwrap_or_default();
     let server = ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&TLS13])
         .map_err(|e| pair_error(&files.server, e.to_string()))?;
@@ -182,7 +177,21 @@ fn build(files: &TlsFiles, contents: &Contents) -> Result<Loaded, TlsError> {
     };
     client.alpn_protocols = vec![b"h2".to_vec()];
     client.resumption = Resumption::disabled();
-    Ok(Loaded { server: Arc::new(server), client: Arc::new(client), expires_at })
+    let names = (shown, accepted(files, contents)?);
+    Ok(Loaded { server: Arc::new(server), client: Arc::new(client), expires_at, names })
+}
+
+/// Names of the authorities that are accepted as a server's and as a client's.
+fn accepted(files: &TlsFiles, contents: &Contents) -> Result<Vec<String>, TlsError> {
+    let names = |name, path, pem| -> Result<Vec<String>, TlsError> {
+        Ok(files::certificates(name, path, pem)?.iter().map(|authority| fingerprint(authority)).collect())
+    };
+    let mut accepted = names("CACHE_TLS_CA_SERVER", &files.ca_server, &contents.ca_server)?;
+    if let (Some(path), Some(pem)) = (&files.ca_client, &contents.ca_client) {
+        let clients = names("CACHE_TLS_CA_CLIENT", path, pem)?;
+        accepted.retain(|name| clients.contains(name));
+    }
+    Ok(accepted)
 }
 
 type Identity = (Vec<CertificateDer<'static>>, rustls::pki_types::PrivateKeyDer<'static>);

@@ -1,10 +1,12 @@
 //! Whole agents in one process, over real sockets: they elect, write, read, hand over, come back, and become more and fewer.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod reads;
+mod reload;
 mod size;
 mod support;
+mod watch;
 
 use std::collections::BTreeMap;
 

@@ -2,6 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod certificates;
+mod http2;
+mod middle;
+mod places;
+mod strangers;
 mod streams;
 mod support;
 
@@ -88,20 +93,62 @@ async fn a_wrong_token_is_refused_and_both_sides_say_so() {
     a.link_error(&b.slot, "WRONG_TOKEN").await;
     b.refuses("WRONG_TOKEN", a.slot.as_str()).await;
     b.link_error(&a.slot, "WRONG_TOKEN").await;
+    assert!(a.refused("WRONG_TOKEN") > 0 && b.refused("WRONG_TOKEN") > 0, "counted on both sides");
     // It is put right without a restart.
     assert!(a.me.set_tokens(Tokens::parse("CACHE_AUTH_TOKEN", TOKEN).unwrap()));
     a.connected(&b.slot).await;
     b.connected(&a.slot).await;
 }
 
+/// Whatever two members have in common is enough, in whatever order, and whoever dials.
 #[tokio::test]
-async fn two_tokens_are_valid_during_a_rotation() {
+async fn several_tokens_are_valid_during_a_rotation() {
+    let (old, new, else_) = (TOKEN, "new-token-0123456789", "third-token-0123456789");
+    let table = [
+        (vec![old, new], vec![new, old]),
+        (vec![old], vec![new, old]),
+        (vec![new], vec![old, new]),
+        (vec![else_, old], vec![new, old]),
+    ];
+    for (one, other) in table {
+        // Only one of them can be dialled, one after the other.
+        for turned in [false, true] {
+            let (a, b) = two();
+            let (mine, theirs) = if turned { (&other, &one) } else { (&one, &other) };
+            let a = Spec { tokens: mine.join("\n"), port: Some(port()), ..Spec::new(&a, [&a, &b]) }.start();
+            let b = Spec { tokens: theirs.join("\n"), ..Spec::new(&b, [&a.slot, &b]) }.start();
+            a.connected(&b.slot).await;
+            b.connected(&a.slot).await;
+            assert_eq!((a.refused("WRONG_TOKEN"), b.refused("WRONG_TOKEN")), (0, 0), "{mine:?} {theirs:?}");
+        }
+    }
+}
+
+/// A stream that stands stays when the token that opened it is taken away; only a new one needs the new token.
+#[tokio::test]
+async fn a_new_token_drops_no_stream() {
     let (a, b) = two();
-    let new = "new-token-0123456789";
-    let a = Spec { tokens: format!("{TOKEN}\n{new}"), ..Spec::new(&a, [&a, &b]) }.start();
-    let b = Spec { tokens: format!("{new}\n{TOKEN}"), ..Spec::new(&b, [&a.slot, &b]) }.start();
+    let (mut a, mut b) = (Spec::new(&a, [&a, &b]).start(), Spec::new(&b, [&a, &b]).start());
     a.connected(&b.slot).await;
     b.connected(&a.slot).await;
+    for node in [&a, &b] {
+        assert!(node.me.set_tokens(Tokens::parse("CACHE_AUTH_TOKEN", "new-token-0123456789").unwrap()));
+    }
+    a.say(&a.slot, &b.slot, ping());
+    assert!(matches!(b.next().await, Incoming::Message(_)));
+    b.say(&b.slot, &a.slot, ping());
+    assert!(matches!(a.next().await, Incoming::Message(_)));
+    assert_eq!((a.opened(&b.slot), b.opened(&a.slot)), (1, 1));
+    // Who comes back needs the new one.
+    let slot = a.slot.clone();
+    a.mesh.stop();
+    a.mesh.stopped().await;
+    let old = Spec { boot: 2, ..Spec::new(&slot, [&slot, &b.slot]) }.start();
+    old.link_error(&b.slot, "WRONG_TOKEN").await;
+    old.mesh.stop();
+    old.mesh.stopped().await;
+    let new = Spec { boot: 3, tokens: "new-token-0123456789".into(), ..Spec::new(&slot, [&slot, &b.slot]) };
+    new.start().connected(&b.slot).await;
 }
 
 #[tokio::test]
@@ -111,6 +158,7 @@ async fn another_cluster_is_refused() {
     let (a, b) = (other.start(), Spec::new(&b, [&a, &b]).start());
     a.link_error(&b.slot, "WRONG_CLUSTER").await;
     b.refuses("WRONG_CLUSTER", a.slot.as_str()).await;
+    assert!(a.refused("WRONG_CLUSTER") > 0 && b.refused("WRONG_CLUSTER") > 0, "counted on both sides");
 }
 
 #[tokio::test]
@@ -158,6 +206,7 @@ async fn a_second_process_of_a_slot_is_refused_until_the_first_is_gone() {
     let second = Spec { boot: 2, port: Some(port()), ..Spec::new(&a, [&a, &b.slot]) }.start();
     second.link_error(&b.slot, "DUPLICATE_SLOT").await;
     b.refuses("DUPLICATE_SLOT", a.as_str()).await;
+    assert!(second.refused("DUPLICATE_SLOT") > 0 && b.refused("DUPLICATE_SLOT") > 0, "counted on both sides");
     assert!(b.board.link(&a).connected, "the first one keeps its link");
     talk.abort();
     first.mesh.stop();
@@ -168,16 +217,20 @@ async fn a_second_process_of_a_slot_is_refused_until_the_first_is_gone() {
 async fn with_tls_strangers_get_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let (ours, theirs) = (tls(&dir.path().join("ours")), tls(&dir.path().join("theirs")));
-    // What the other side has, and what both say. `b` also dials `a`, which is not looked at here.
+    // What the other side has, and what it says itself. `b` also dials `a`, which is not looked at here.
     let table = [
         ("plain", None, "HTTP/2"),
-        ("foreign authority", Some(theirs.clone()), "TLS"),
-        ("no certificate", Some(TlsFiles { client: None, ..ours.clone() }), ""),
-        ("foreign certificate", Some(TlsFiles { client: theirs.client.clone(), ..ours.clone() }), ""),
+        ("foreign authority", Some(theirs.clone()), "invalid peer certificate"),
+        ("no certificate", Some(TlsFiles { client: None, ..ours.clone() }), "CertificateRequired"),
+        (
+            "foreign certificate",
+            Some(TlsFiles { client: theirs.client.clone(), ..ours.clone() }),
+            "received fatal alert",
+        ),
         (
             "other name",
             Some(TlsFiles { validate_domain: Some("redhac.local".into()), ..ours.clone() }),
-            "TLS",
+            "not valid for",
         ),
     ];
     for (what, files, error) in table {
@@ -187,6 +240,7 @@ async fn with_tls_strangers_get_nothing() {
         let a = Spec { tls: files, port: Some(port()), ..Spec::new(&a, [&a, &b.slot]) }.start();
         a.link_error(&b.slot, error).await;
         b.refuses("TLS", "").await;
+        assert!(b.refused("TLS") > 0, "{what}: counted");
         assert!(!a.board.link(&b.slot).connected && !b.board.link(&a.slot).connected, "{what}");
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use rauthy_agent::config::{Pair, TlsFiles, Tokens};
 use rauthy_agent::dev::certificates;
-use rauthy_agent::mesh::{Asked, Board, Incoming, Me, Mesh, Parts, listen};
-use rauthy_agent::runtime::Metrics;
+use rauthy_agent::mesh::{Asked, Board, Incoming, Me, Mesh, Parts, addresses, listen};
+use rauthy_agent::runtime::{Metrics, PeerLabel, ReasonLabel};
 use rauthy_agent::tls::Tls;
 use rauthy_core::message::{Body, Class, Ping};
 use rauthy_core::{Boot, Incarnation, Message, SizeProgress, SizeRefusal, Slot};
@@ -60,6 +60,8 @@ pub struct Spec {
     pub boot: u8,
     /// Where it listens, if that is not its slot's port.
     pub port: Option<u16>,
+    /// How it looks names up, if not by the operating system.
+    pub lookup: Option<addresses::Lookup>,
 }
 
 impl Spec {
@@ -72,6 +74,7 @@ impl Spec {
             tls: None,
             boot: 1,
             port: None,
+            lookup: None,
         }
     }
 
@@ -95,22 +98,27 @@ impl Spec {
                             None => Err(SizeRefusal::OtherConfiguration { epoch }),
                         });
                     }
+                    Asked::TransferLeadership(reply) => {
+                        let _ = reply.send(true);
+                    }
                 }
             }
         });
         let (board, metrics) = (Arc::<Board>::default(), Arc::<Metrics>::default());
         let port = self.port.unwrap_or_else(|| rauthy_agent::config::hosts::port(&self.slot));
+        let tls = self.tls.map(|files| Arc::new(Tls::load(files).unwrap()));
         let parts = Parts {
             me: me.clone(),
-            tls: self.tls.map(|files| Arc::new(Tls::load(files).unwrap())),
+            tls: tls.clone(),
             reconnect: (Duration::from_millis(100), Duration::from_millis(300)),
             board: board.clone(),
             metrics: metrics.clone(),
+            lookup: self.lookup.unwrap_or_else(addresses::system),
             incoming,
             asked,
         };
         let mesh = Mesh::start(parts, listen::bind(port).unwrap());
-        Node { slot: self.slot, me, mesh, board, metrics, messages }
+        Node { slot: self.slot, me, mesh, board, metrics, messages, tls }
     }
 }
 
@@ -121,6 +129,7 @@ pub struct Node {
     pub board: Arc<Board>,
     pub metrics: Arc<Metrics>,
     pub messages: mpsc::Receiver<Incoming>,
+    pub tls: Option<Arc<Tls>>,
 }
 
 impl Node {
@@ -146,6 +155,16 @@ impl Node {
             if all.iter().any(|r| r.reason == reason && r.claimed == claimed) { Ok(()) } else { Err(all) }
         })
         .await;
+    }
+
+    /// How often something was refused here for this reason.
+    pub fn refused(&self, reason: &'static str) -> u64 {
+        self.metrics.refusals.get_or_create(&ReasonLabel { reason }).get()
+    }
+
+    /// How often a control stream to this peer came up.
+    pub fn opened(&self, to: &Slot) -> u64 {
+        self.metrics.links_opened.get_or_create(&PeerLabel { peer: to.to_string() }).get()
     }
 
     pub fn say(&self, from: &Slot, to: &Slot, body: Body) {
@@ -179,7 +198,8 @@ pub fn ping() -> Body {
 
 pub fn tls(folder: &std::path::Path) -> TlsFiles {
     std::fs::create_dir_all(folder).unwrap();
-    let files = certificates::generate(folder, &["localhost".into(), "127.0.0.1".into()]).unwrap();
+    let files =
+        certificates::generate(folder, &["localhost".into(), "127.0.0.1".into(), "::1".into()]).unwrap();
     let pair = Pair { cert: files.cert, key: files.key };
     TlsFiles {
         server: pair.clone(),

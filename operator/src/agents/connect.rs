@@ -14,7 +14,7 @@ use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 use super::AgentError;
-use crate::reconcile::build::tls::field;
+use crate::reconcile::credentials::x509::field;
 
 /// A stream of bytes, encrypted or not.
 trait Bytes: AsyncRead + AsyncWrite + Send + Unpin {}

@@ -1,7 +1,6 @@
 //! The handshake as the operator, and the question.
 
-use rauthy_proto::admin::{AdminReply, AdminRequest, StatusRequest, admin_reply, admin_request};
-use rauthy_proto::cache::NodeStatus;
+use rauthy_proto::admin::{AdminReply, AdminRequest, admin_reply, admin_request};
 use rauthy_proto::handshake::{NONCE_LEN, OPERATOR, Side, Transcript, VERSION};
 use rauthy_proto::mesh::mesh_client::MeshClient;
 use rauthy_proto::mesh::{Challenge, Frame, Hello, Identity, Proof, Purpose, Refused, Verdict, frame};
@@ -15,12 +14,13 @@ use super::{Access, AgentError};
 
 const QUESTION: u64 = 1;
 
-/// The state of the agent at the other end, which must be `slot`.
-pub(super) async fn status(
+/// Asks the agent at the other end, which must be `slot`.
+pub(super) async fn ask(
     connection: Connection,
     access: &Access,
     slot: &str,
-) -> Result<NodeStatus, AgentError> {
+    question: admin_request::Request,
+) -> Result<admin_reply::Reply, AgentError> {
     let Connection { channel, exporter } = connection;
     let (to_agent, frames) = mpsc::channel(4);
     let hello = Hello {
@@ -36,7 +36,7 @@ pub(super) async fn status(
     let opened = MeshClient::new(channel).open(ReceiverStream::new(frames)).await.map_err(broken)?;
     let mut from_agent = opened.into_inner();
 
-    let Challenge { version, from, nonce, proof } = match receive(&mut from_agent).await? {
+    let Challenge { version, from, nonce, proofs } = match receive(&mut from_agent).await? {
         frame::Frame::Challenge(challenge) => challenge,
         frame::Frame::Verdict(Verdict { refused: Some(refused) }) => return Err(refusal(&refused)),
         _ => return Err(AgentError::Protocol("it answered Hello by something else than a challenge")),
@@ -53,10 +53,8 @@ pub(super) async fn status(
     }
     let transcript =
         Transcript { hello: &hello, version, callee: &callee, nonce: &nonce, exporter: &exporter };
-    let token = access.token.expose_secret().as_bytes();
-    if !transcript.verify([token], Side::Callee, &proof) {
-        return Err(AgentError::Impostor);
-    }
+    let tokens = access.tokens.iter().map(|token| token.expose_secret().as_bytes());
+    let token = transcript.shared(tokens, Side::Callee, &proofs).ok_or(AgentError::Impostor)?;
     let proof = transcript.proof(token, Side::Caller).to_vec().into();
     send(&to_agent, frame::Frame::Proof(Proof { proof })).await?;
     match receive(&mut from_agent).await? {
@@ -65,17 +63,14 @@ pub(super) async fn status(
         _ => return Err(AgentError::Protocol("it answered the proof by something else than a verdict")),
     }
 
-    let request = Some(admin_request::Request::Status(StatusRequest {}));
-    send(&to_agent, frame::Frame::AdminRequest(AdminRequest { id: QUESTION, request })).await?;
+    let request = AdminRequest { id: QUESTION, request: Some(question) };
+    send(&to_agent, frame::Frame::AdminRequest(request)).await?;
     match receive(&mut from_agent).await? {
-        frame::Frame::AdminReply(AdminReply {
-            id: QUESTION,
-            reply: Some(admin_reply::Reply::Status(status)),
-        }) => Ok(status),
         frame::Frame::AdminReply(AdminReply { reply: Some(admin_reply::Reply::Error(error)), .. }) => {
-            Err(AgentError::Stream(error))
+            Err(AgentError::Unable(error))
         }
-        _ => Err(AgentError::Protocol("it did not answer the question for its state")),
+        frame::Frame::AdminReply(AdminReply { id: QUESTION, reply: Some(reply) }) => Ok(reply),
+        _ => Err(AgentError::Protocol("it did not answer the question")),
     }
 }
 

@@ -4,6 +4,7 @@ pub mod generate;
 pub mod served;
 pub mod spec;
 pub mod status;
+pub mod switches;
 
 pub use spec::{RauthyCluster, RauthyClusterSpec, TlsMode};
 pub use status::{MemberStatus, Phase, RauthyClusterStatus};

@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::status::RauthyClusterStatus;
+use super::switches::{DisruptionSpec, NetworkPolicySpec};
 
 /// Pods of Rauthy that share a replicated in-memory cache.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -44,12 +45,13 @@ use super::status::RauthyClusterStatus;
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("(has(self.auth) && has(self.auth.tokenSecretName) ? self.auth.tokenSecretName : '') == (has(oldSelf.auth) && has(oldSelf.auth.tokenSecretName) ? oldSelf.auth.tokenSecretName : '')")
-        .message("auth.tokenSecretName cannot change: members with different tokens refuse each other. Delete the cluster and create it again")
+    validation = Rule::new("self.cache.engine != 'Embedded' || has(self.rauthy)")
+        .message("cache.engine Embedded needs an application that brings the cache: set rauthy.image, or leave cache.engine out")
 )]
 pub struct RauthyClusterSpec {
     /// Number of members, 1 to 9. Odd sizes are best: 4 members tolerate no more failures than 3, and 2 are less
-    /// available than 1. A change is accepted but not carried out yet (condition ScalingBlocked).
+    /// available than 1. It may be changed at any time, by any amount: the cluster goes on serving, and the condition
+    /// ScalingBlocked says what a change waits for.
     #[serde(default = "replicas")]
     #[schemars(range(min = 1, max = 9))]
     pub replicas: i32,
@@ -71,6 +73,15 @@ pub struct RauthyClusterSpec {
     /// What the pods get beside what the operator gives them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod: Option<PodSpec>,
+    /// How Prometheus finds the agents' metrics.
+    #[serde(default)]
+    pub monitoring: MonitoringSpec,
+    /// What a drain may take away.
+    #[serde(default)]
+    pub disruption: DisruptionSpec,
+    /// Who may reach the members' port.
+    #[serde(default)]
+    pub network_policy: NetworkPolicySpec,
     /// Whether the operator leaves every object as it is. The status is still kept up to date.
     #[serde(default)]
     pub paused: bool,
@@ -156,6 +167,13 @@ pub struct AppConfig {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct CacheSpec {
+    /// Who serves the cache. Agent: the agent in each pod. Embedded: the application itself, which links redhac; there is no
+    /// agent then, so the operator knows neither leader nor members, a changed certificate restarts the pods one after
+    /// another, and a change of the size stops all of them, empties the cache and needs the annotation
+    /// `rauthy.dev/allow-cache-loss=true` on the RauthyCluster.
+    #[serde(default)]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("cache.engine cannot change: the two do not understand each other. Delete the cluster and create it again"))]
+    pub engine: Engine,
     /// Port on which members talk to each other.
     #[serde(default = "port")]
     #[schemars(range(min = 1, max = 65535))]
@@ -182,6 +200,16 @@ pub struct CacheSpec {
     pub max_memory: String,
 }
 
+/// Who serves the cache.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Engine {
+    /// The agent beside the application.
+    #[default]
+    Agent,
+    /// The application itself.
+    Embedded,
+}
+
 fn port() -> i32 {
     8000
 }
@@ -196,7 +224,12 @@ fn max_memory() -> String {
 
 impl Default for CacheSpec {
     fn default() -> Self {
-        Self { port: port(), invalidate_after: invalidate_after(), max_memory: max_memory() }
+        Self {
+            engine: Engine::default(),
+            port: port(),
+            invalidate_after: invalidate_after(),
+            max_memory: max_memory(),
+        }
     }
 }
 
@@ -261,8 +294,8 @@ impl PullPolicy {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct AuthSpec {
-    /// Secret with the key `token`, at least 16 characters. Left out: one is generated, named
-    /// `<name>-cache-auth`.
+    /// Secret with the key `token`, one token of at least 16 characters. It is copied into `<name>-cache-auth`, and
+    /// followed when it changes, without a restart. Left out: a token is generated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub token_secret_name: Option<String>,
@@ -271,22 +304,122 @@ pub struct AuthSpec {
 /// Encryption between the members.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("(self.mode == 'CertManager') == has(self.certManager)")
+        .message("tls.certManager with an issuerRef is needed for tls.mode CertManager, and has no place in another mode"),
+    validation = Rule::new("(self.mode == 'Secret') == has(self.secret)")
+        .message("tls.secret with the name of a Secret is needed for tls.mode Secret, and has no place in another mode")
+)]
 pub struct TlsSpec {
-    /// Managed: the operator has a CA of its own for each cluster and renews the certificates. Disabled: no
-    /// encryption, for clusters in a service mesh that brings its own.
+    /// Where the members' certificate comes from. Managed: from a CA of the operator's own for each cluster.
+    /// CertManager: from cert-manager. Secret: from a Secret of yours. Disabled: no encryption, for clusters in a service
+    /// mesh that brings its own. It may change between the first three while the cluster serves.
     #[serde(default)]
-    #[x_kube(validation = Rule::new("self == oldSelf").message("tls.mode cannot change: members with and without TLS cannot talk to each other. Delete the cluster and create it again"))]
+    #[x_kube(validation = Rule::new("(self == 'Disabled') == (oldSelf == 'Disabled')").message("tls.mode cannot change to or from Disabled: members with and without TLS cannot talk to each other. Create a new RauthyCluster under another name and delete this one"))]
     pub mode: TlsMode,
+    /// For mode CertManager.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cert_manager: Option<CertManagerSpec>,
+    /// For mode Secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<TlsSecretSpec>,
 }
 
-/// How members encrypt.
+impl TlsSpec {
+    /// Name of the user's Secret, in mode Secret.
+    #[must_use]
+    pub fn secret_name(&self) -> Option<&str> {
+        self.secret.as_ref().map(|secret| secret.name.as_str())
+    }
+}
+
+/// Certificates by cert-manager.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct CertManagerSpec {
+    /// Who issues them. It must put its own certificate into ca.crt of the Secret, as a CA, Vault or self-signed root
+    /// does: members accept nobody else's.
+    pub issuer_ref: IssuerRef,
+}
+
+/// An issuer of cert-manager.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct IssuerRef {
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Issuer (of the same namespace), ClusterIssuer, or a kind of an external issuer.
+    #[serde(default = "issuer")]
+    #[schemars(length(min = 1, max = 63))]
+    pub kind: String,
+    /// Group of that kind.
+    #[serde(default = "issuer_group")]
+    #[schemars(length(min = 1, max = 253))]
+    pub group: String,
+}
+
+fn issuer() -> String {
+    "Issuer".to_owned()
+}
+
+fn issuer_group() -> String {
+    "cert-manager.io".to_owned()
+}
+
+/// A certificate of the user's own.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct TlsSecretSpec {
+    /// Secret with tls.crt, tls.key and ca.crt, in PEM format. The certificate must name each of `<name>-0.<name>` to
+    /// `<name>-8.<name>` as DNS names, for servers and clients. It is copied, and followed when it changes.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// Where the members' certificate comes from.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TlsMode {
-    /// By certificates of the cluster's own CA, on both sides.
+    /// From the cluster's own CA.
     #[default]
     Managed,
-    /// Not at all.
+    /// From cert-manager.
+    CertManager,
+    /// From a Secret of the user's.
+    Secret,
+    /// There is none: members do not encrypt.
     Disabled,
+}
+
+/// How Prometheus finds the agents' metrics.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct MonitoringSpec {
+    /// Whether there is a ServiceMonitor, in clusters that know the kind (the Prometheus Operator brings it).
+    #[serde(default = "monitored")]
+    pub enabled: bool,
+    /// Labels by which your Prometheus chooses its ServiceMonitors. Those that the operator sets win.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// How often the metrics are read.
+    #[serde(default = "interval")]
+    #[schemars(length(max = 10))]
+    #[x_kube(validation = Rule::new("self.matches('^[1-9][0-9]{0,6}(ms|s|m|h)$')").message("monitoring.interval must be a time such as 30s or 1m"))]
+    pub interval: String,
+}
+
+fn monitored() -> bool {
+    true
+}
+
+fn interval() -> String {
+    "30s".to_owned()
+}
+
+impl Default for MonitoringSpec {
+    fn default() -> Self {
+        Self { enabled: monitored(), labels: BTreeMap::new(), interval: interval() }
+    }
 }
 
 /// What the pods get beside what the operator gives them.

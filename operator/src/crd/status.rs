@@ -47,7 +47,7 @@ pub struct RauthyClusterStatus {
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["slot".into()]))]
     pub members: Vec<MemberStatus>,
-    /// Available, Progressing, Degraded, TLSReady, ScalingBlocked and Paused.
+    /// Available, Progressing, Degraded, TLSReady, ScalingBlocked, UpdateAvailable and Paused.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -75,8 +75,11 @@ pub enum Phase {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct CertificateStatus {
-    /// When it expires (RFC 3339). It is renewed when two thirds of its time are over.
+    /// When it expires (RFC 3339). In tls.mode Managed it is renewed when two thirds of its time are over.
     pub not_after: String,
+    /// When the first of the authorities that members accept expires (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority_not_after: Option<String>,
 }
 
 /// One member.
@@ -87,7 +90,8 @@ pub struct MemberStatus {
     pub slot: String,
     /// Its pod.
     pub pod: String,
-    /// Free, Learner, Follower, Candidate, Leader, or Unknown when it does not answer.
+    /// Free, Learner, Follower, Candidate, Leader, or Unknown when it does not answer; Embedded: it is inside the
+    /// application, and nobody knows.
     pub role: String,
     /// Name of this life of the agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -99,12 +103,12 @@ pub struct MemberStatus {
     /// Why it is not ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// Connected, or why its peers or the operator do not reach it.
+    /// Connected, or why its peers or the operator do not reach it; Embedded: nobody knows.
     pub link: String,
     /// Peers that it refused lately.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<RefusedPeer>,
-    /// Whether its pod still runs an earlier template; deleting the pod applies the present one.
+    /// Whether its pod still runs an earlier template; it is replaced, one pod at a time.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub outdated: bool,
     /// Restarts of the agent's container in this pod.

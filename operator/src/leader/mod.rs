@@ -2,6 +2,7 @@
 //! and writes. Every write carries the resourceVersion of what was read, so that of two replicas one fails.
 
 pub mod decide;
+pub mod fence;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 
 use self::decide::{Decision, Sighting, decide};
+use self::fence::Tenure;
 use crate::probes::Readiness;
 
 /// A holder that has not renewed for this long is gone.
@@ -31,6 +33,7 @@ pub struct Election {
     id: String,
     readiness: Arc<Readiness>,
     sighting: Option<Sighting>,
+    tenure: Arc<Tenure>,
 }
 
 impl Election {
@@ -38,7 +41,20 @@ impl Election {
     #[must_use]
     pub fn new(client: Client, namespace: &str, name: &str, id: &str, readiness: Arc<Readiness>) -> Self {
         let api = Api::namespaced(client, namespace);
-        Self { api, name: name.to_owned(), id: id.to_owned(), readiness, sighting: None }
+        Self {
+            api,
+            name: name.to_owned(),
+            id: id.to_owned(),
+            readiness,
+            sighting: None,
+            tenure: Arc::default(),
+        }
+    }
+
+    /// Lets those write who ask this tenure, for as long as the Lease is held.
+    #[must_use]
+    pub fn granting(self, tenure: Arc<Tenure>) -> Self {
+        Self { tenure, ..self }
     }
 
     /// Returns when this candidate holds the Lease.
@@ -87,6 +103,7 @@ impl Election {
 
     /// Gives the Lease back, so that another replica need not wait for its end.
     pub async fn release(&mut self) {
+        self.tenure.ended();
         let released = async {
             let mut lease = self.api.get(&self.name).await?;
             let spec = lease.spec.get_or_insert_default();
@@ -128,7 +145,10 @@ impl Election {
             }
         };
         match written {
-            Ok(_) => Ok(true),
+            Ok(_) => {
+                self.tenure.renewed(now, RENEW);
+                Ok(true)
+            }
             // Somebody was faster.
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
             Err(error) => Err(error),

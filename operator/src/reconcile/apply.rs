@@ -6,15 +6,18 @@ use std::fmt::Debug;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::NamespaceResourceScope;
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::core::Status;
+use kube::{Api, Client, Resource, ResourceExt, api::DynamicObject};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::build::Desired;
+use super::credentials::{Decision, cert_manager};
 use super::dereference::Observed;
-use crate::names::{APPLIED_HASH, MANAGER};
+use crate::failpoint;
+use crate::names::{APPLIED_HASH, MANAGED_BY, MANAGER, Names};
 
 /// Why an object could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +51,12 @@ pub struct Applied {
     pub removed: Vec<String>,
 }
 
+impl Applied {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// What the API server said, without the repetitions of the library's own words.
 #[must_use]
 pub fn explain(error: &kube::Error) -> String {
@@ -63,38 +72,74 @@ struct Writer<'c> {
     applied: Applied,
 }
 
-/// Writes what differs. The StatefulSet comes last: its pods need everything else.
+/// Writes what differs. The StatefulSet comes after everything that its pods need, and waits for it.
 ///
 /// # Errors
 /// The first object that the API server refuses. What was written before stays; the next round goes on from there.
 pub async fn apply(
     client: &Client,
-    namespace: &str,
+    names: &Names,
     desired: Desired,
     observed: &Observed,
 ) -> Result<Applied, ApplyError> {
+    let namespace = names.namespace.as_str();
     // Without `..`: an object that nobody writes does not compile.
-    let Desired { service_account, hosts, headless, client: for_clients, token, ca, tls, pdb, statefulset } =
-        desired;
+    let Desired {
+        service_account,
+        hosts,
+        headless,
+        client: for_clients,
+        credentials,
+        pdb,
+        network_policy,
+        monitor,
+        statefulset,
+    } = desired;
+    let Decision { token, ca, tls, certificate, withdrawn, progress } = credentials;
     let mut writer = Writer { client, namespace, applied: Applied::default() };
     if let Some(token) = token {
-        writer.create(token).await?;
+        writer.secret(token, observed.token.as_ref()).await?;
     }
+    let keeps_ca = ca.is_some();
     if let Some(ca) = ca {
-        writer.create(ca).await?;
+        writer.secret(ca, observed.ca.as_ref()).await?;
+    }
+    if withdrawn {
+        writer.withdraw(names).await?;
     }
     if let Some(tls) = tls {
-        writer.ensure(tls, observed.tls.as_ref()).await?;
+        writer.ensure_unchanged(tls, observed.tls.as_ref()).await?;
+    }
+    if !keeps_ca {
+        writer.remove(observed.ca.as_ref()).await?;
+    }
+    if let Some(certificate) = certificate {
+        writer.certificate(certificate, observed.certificate.as_ref()).await?;
+    }
+    if !progress.complete && observed.statefulset.is_none() {
+        return Ok(writer.applied);
     }
     writer.ensure(service_account, observed.service_account.as_ref()).await?;
-    writer.ensure(hosts, observed.hosts.as_ref()).await?;
+    writer.ensure_unchanged(hosts, observed.hosts.as_ref()).await?;
+    if !writer.applied.is_empty() {
+        failpoint::pass("hosts-written");
+    }
     writer.ensure(headless, observed.headless.as_ref()).await?;
     writer.ensure(for_clients, observed.client.as_ref()).await?;
+    match network_policy {
+        Some(policy) => writer.ensure(policy, observed.network_policy.as_ref()).await?,
+        None => writer.remove(observed.network_policy.as_ref()).await?,
+    }
     match pdb {
         Some(pdb) => writer.ensure(pdb, observed.pdb.as_ref()).await?,
         None => writer.remove(observed.pdb.as_ref()).await?,
     }
-    writer.ensure(statefulset, observed.statefulset.as_ref()).await?;
+    match monitor {
+        Some(monitor) => writer.ensure(monitor, observed.monitor.as_ref()).await?,
+        None => writer.remove(observed.monitor.as_ref()).await?,
+    }
+    // What a round has decided by an older state than this must not lower or raise anything.
+    writer.ensure_unchanged(statefulset, observed.statefulset.as_ref()).await?;
     Ok(writer.applied)
 }
 
@@ -104,8 +149,11 @@ impl Writer<'_> {
     }
 
     /// Creates and never overwrites: two operators at once cannot both make a token, the second gets a conflict
-    /// and reads the first one's in its next round.
-    async fn create(&mut self, secret: Secret) -> Result<(), ApplyError> {
+    /// and reads the first one's in its next round. What is there is written by compare-and-swap.
+    async fn secret(&mut self, secret: Secret, observed: Option<&Secret>) -> Result<(), ApplyError> {
+        if observed.is_some() {
+            return self.ensure_unchanged(secret, observed).await;
+        }
         let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
         self.api().create(&params, &secret).await.map_err(|error| failed(&secret, error))?;
         self.applied.created.push(title(&secret));
@@ -114,7 +162,36 @@ impl Writer<'_> {
 
     /// Applies an object unless it already is as it shall be: the hash shows whether the operator wants something
     /// else than before (also something less), the comparison whether somebody else changed it.
-    async fn ensure<K>(&mut self, mut desired: K, observed: Option<&K>) -> Result<(), ApplyError>
+    async fn ensure<K>(&mut self, desired: K, observed: Option<&K>) -> Result<(), ApplyError>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Serialize
+            + DeserializeOwned
+            + Debug,
+    {
+        self.write(desired, observed, None).await
+    }
+
+    /// The same, but refused with a conflict if the object is another one than was looked at (compare-and-swap): two
+    /// operators that act at once, the old one late, must not both decide about a size.
+    async fn ensure_unchanged<K>(&mut self, desired: K, observed: Option<&K>) -> Result<(), ApplyError>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Serialize
+            + DeserializeOwned
+            + Debug,
+    {
+        self.write(desired, observed, observed.and_then(ResourceExt::resource_version)).await
+    }
+
+    async fn write<K>(
+        &mut self,
+        mut desired: K,
+        observed: Option<&K>,
+        version: Option<String>,
+    ) -> Result<(), ApplyError>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
             + Clone
@@ -130,6 +207,7 @@ impl Writer<'_> {
         if observed.is_some_and(|observed| contains(&json(observed), &json(&desired))) {
             return Ok(());
         }
+        desired.meta_mut().resource_version = version;
         let name = desired.name_any();
         let params = PatchParams::apply(MANAGER).force();
         let written = self.api::<K>().patch(&name, &params, &Patch::Apply(&desired)).await;
@@ -143,6 +221,63 @@ impl Writer<'_> {
             Some(_) => {}
         }
         Ok(())
+    }
+
+    /// Asks cert-manager.
+    async fn certificate(
+        &mut self,
+        desired: DynamicObject,
+        observed: Option<&DynamicObject>,
+    ) -> Result<(), ApplyError> {
+        if observed.is_some_and(|observed| contains(&json(observed), &json(&desired))) {
+            return Ok(());
+        }
+        let name = desired.name_any();
+        let failed = |error| {
+            ApplyError {
+            kind: "Certificate".to_owned(),
+            name: name.clone(),
+            error: match error {
+                // Of a namespaced path it says that nobody serves the kind: an apply creates what is missing.
+                kube::Error::Api(status) if status.code == 404 => kube::Error::Api(
+                    Status::failure(
+                        "cert-manager is not installed: there is no CustomResourceDefinition certificates.cert-manager.io",
+                        "NotFound",
+                    )
+                    .with_code(404)
+                    .boxed(),
+                ),
+                error => error,
+            },
+        }
+        };
+        let resource = cert_manager::resource();
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), self.namespace, &resource);
+        let params = PatchParams::apply(MANAGER).force();
+        api.patch(&name, &params, &Patch::Apply(&desired)).await.map_err(failed)?;
+        let made = if observed.is_none() { &mut self.applied.created } else { &mut self.applied.changed };
+        made.push(format!("Certificate {name}"));
+        Ok(())
+    }
+
+    /// Asks cert-manager no more, and removes what it made: it leaves Secrets where they are.
+    async fn withdraw(&mut self, names: &Names) -> Result<(), ApplyError> {
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), self.namespace, &cert_manager::resource());
+        let name = names.certificate();
+        match api.delete(&name, &DeleteParams::default()).await {
+            Ok(_) => self.applied.removed.push(format!("Certificate {name}")),
+            // Removed already, or cert-manager is.
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            Err(error) => return Err(ApplyError { kind: "Certificate".to_owned(), name, error }),
+        }
+        let issued: Option<Secret> = self
+            .api()
+            .get_opt(&names.issued())
+            .await
+            .map_err(|error| ApplyError { kind: "Secret".to_owned(), name: names.issued(), error })?;
+        let ours = |secret: &Secret| secret.labels().get(MANAGED_BY.0).is_some_and(|by| by == MANAGED_BY.1);
+        self.remove(issued.as_ref().filter(|secret| ours(secret))).await
     }
 
     async fn remove<K>(&mut self, observed: Option<&K>) -> Result<(), ApplyError>

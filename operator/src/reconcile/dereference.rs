@@ -5,14 +5,17 @@ use std::fmt::Debug;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::ListParams;
 use kube::core::NamespaceResourceScope;
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::{Api, Client, Resource, ResourceExt, api::DynamicObject};
 use serde::de::DeserializeOwned;
 
+use super::credentials::cert_manager;
 use crate::crd::{RauthyCluster, TlsMode};
 use crate::names::{CLUSTER_UID, Names};
+use crate::reconcile::build::service_monitor::ServiceMonitor;
 
 /// What exists.
 #[derive(Clone, Debug, Default)]
@@ -25,28 +28,38 @@ pub struct Observed {
     pub headless: Option<Service>,
     /// The Service for clients.
     pub client: Option<Service>,
-    /// The token: generated, or the one that the spec names.
+    /// The token that the members use, or those while it is replaced.
     pub token: Option<Secret>,
+    /// The user's Secret with a token, if the spec names one.
+    pub given_token: Option<Secret>,
     /// The CA.
     pub ca: Option<Secret>,
     /// The members' certificate.
     pub tls: Option<Secret>,
+    /// Where it comes from, if that is not the cluster's own authority: the user's Secret, or cert-manager's.
+    pub source: Option<Secret>,
+    /// What cert-manager was asked for.
+    pub certificate: Option<DynamicObject>,
     /// The disruption budget.
     pub pdb: Option<PodDisruptionBudget>,
+    /// Who may reach the members' port.
+    pub network_policy: Option<NetworkPolicy>,
+    /// Whether the API server has ServiceMonitors.
+    pub monitors: bool,
+    /// Where metrics are.
+    pub monitor: Option<ServiceMonitor>,
     /// The pods' template.
     pub statefulset: Option<StatefulSet>,
     /// The pods of this cluster, in the order of their ordinals.
     pub pods: Vec<Pod>,
 }
 
-/// Name of the Secret that holds the token.
-#[must_use]
-pub fn token_secret(cluster: &RauthyCluster, names: &Names) -> String {
-    let given = cluster.spec.auth.as_ref().and_then(|auth| auth.token_secret_name.clone());
-    given.unwrap_or_else(|| names.token())
+/// Name of the user's Secret with the token.
+fn given_token(cluster: &RauthyCluster) -> Option<&str> {
+    cluster.spec.auth.as_ref()?.token_secret_name.as_deref()
 }
 
-/// Reads what exists of a cluster.
+/// Reads what exists of a cluster; `monitors`: whether the API server has ServiceMonitors.
 ///
 /// # Errors
 /// The API server's.
@@ -54,11 +67,37 @@ pub async fn dereference(
     client: &Client,
     cluster: &RauthyCluster,
     names: &Names,
+    monitors: bool,
 ) -> Result<Observed, kube::Error> {
-    let tls = cluster.spec.tls.mode == TlsMode::Managed;
-    let token = token_secret(cluster, names);
+    let tls = cluster.spec.tls.mode != TlsMode::Disabled;
+    let token = names.token();
     let (hosts, client_service, ca, leaf) = (names.hosts(), names.client_service(), names.ca(), names.tls());
-    let (service_account, hosts, headless, client_service, token, ca, leaf, pdb, statefulset, pods) = tokio::try_join!(
+    let issued = names.issued();
+    let given = given_token(cluster);
+    let source = match cluster.spec.tls.mode {
+        TlsMode::CertManager => Some(issued.as_str()),
+        TlsMode::Secret => cluster.spec.tls.secret_name(),
+        TlsMode::Managed | TlsMode::Disabled => None,
+    };
+    let (given_token, source, certificate) = tokio::try_join!(
+        get::<Secret>(client, names, given.unwrap_or_default(), given.is_some()),
+        get::<Secret>(client, names, source.unwrap_or_default(), source.is_some()),
+        certificate(client, cluster, names),
+    )?;
+    let (
+        service_account,
+        hosts,
+        headless,
+        client_service,
+        token,
+        ca,
+        leaf,
+        pdb,
+        network_policy,
+        monitor,
+        statefulset,
+        pods,
+    ) = tokio::try_join!(
         get::<ServiceAccount>(client, names, &names.cluster, true),
         get::<ConfigMap>(client, names, &hosts, true),
         get::<Service>(client, names, &names.cluster, true),
@@ -67,6 +106,8 @@ pub async fn dereference(
         get::<Secret>(client, names, &ca, tls),
         get::<Secret>(client, names, &leaf, tls),
         get::<PodDisruptionBudget>(client, names, &names.cluster, true),
+        get::<NetworkPolicy>(client, names, &names.cluster, true),
+        get::<ServiceMonitor>(client, names, &names.cluster, monitors),
         get::<StatefulSet>(client, names, &names.cluster, true),
         pods(client, cluster, names),
     )?;
@@ -76,9 +117,15 @@ pub async fn dereference(
         headless,
         client: client_service,
         token,
+        given_token,
         ca,
         tls: leaf,
+        source,
+        certificate,
         pdb,
+        network_policy,
+        monitors,
+        monitor,
         statefulset,
         pods,
     })
@@ -92,6 +139,20 @@ where
         return Ok(None);
     }
     Api::namespaced(client.clone(), &names.namespace).get_opt(name).await
+}
+
+/// What cert-manager was asked for; nothing is read, nor permission needed, where nothing is asked.
+async fn certificate(
+    client: &Client,
+    cluster: &RauthyCluster,
+    names: &Names,
+) -> Result<Option<DynamicObject>, kube::Error> {
+    if cluster.spec.tls.mode != TlsMode::CertManager {
+        return Ok(None);
+    }
+    let resource = cert_manager::resource();
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &names.namespace, &resource);
+    api.get_opt(&names.certificate()).await
 }
 
 /// The cluster's pods. Those of an earlier cluster of the same name, which may take a while to end, say nothing about

@@ -13,6 +13,8 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 
 use super::apply::Applied;
+use super::credentials;
+use super::disruption::DRAINS_WAIT;
 use crate::crd::{MemberStatus, RauthyCluster, RauthyClusterStatus};
 use crate::names::MANAGER;
 
@@ -64,6 +66,11 @@ pub fn notes(cluster: &RauthyCluster, new: &RauthyClusterStatus, applied: &Appli
         };
         notes.push(warning("EvenSize", text));
     }
+    if old.observed_generation != new.observed_generation && replicas == 1 {
+        let text =
+            "a restart of the only member loses the cache; 3 members tolerate the loss of one".to_owned();
+        notes.push(warning("SingleMember", text));
+    }
     conditions(old, new, &mut notes);
     if let Some(leader) = new.leader.as_ref().filter(|_| new.leader != old.leader) {
         let before = old.leader.as_ref().map(|old| format!(" after {old}")).unwrap_or_default();
@@ -72,16 +79,8 @@ pub fn notes(cluster: &RauthyCluster, new: &RauthyClusterStatus, applied: &Appli
             format!("{leader} leads{before} (term {})", new.term.unwrap_or(0)),
         ));
     }
-    if let (Some(before), Some(after)) = (&old.generation, &new.generation)
-        && before != after
-    {
-        let text = format!(
-            "the cache began again, empty: generation {after} after {before}; the quorum had been lost"
-        );
-        notes.push(warning("GenerationChanged", text));
-    }
     if let (Some(before), Some(after)) = (&old.certificate, &new.certificate)
-        && before != after
+        && before.not_after != after.not_after
     {
         notes.push(normal(
             "CertificateRenewed",
@@ -93,6 +92,18 @@ pub fn notes(cluster: &RauthyCluster, new: &RauthyClusterStatus, applied: &Appli
         failures(before, member, &mut notes);
     }
     notes
+}
+
+/// Reasons of Degraded that are worth an event of their own.
+const DEGRADED: [&str; 5] =
+    ["InvalidSpec", "ReconcileFailed", "ForeignFields", "InvalidRequest", "TokenUnusable"];
+/// Reasons of TLSReady that are.
+const TLS: [&str; 4] = ["SourceUnusable", "ExpiresSoon", "Expired", "RotationBlocked"];
+
+/// The steps that were taken in replacing certificates and tokens.
+#[must_use]
+pub fn steps(taken: &credentials::Progress) -> Vec<Note> {
+    taken.steps.iter().map(|(reason, text)| normal(reason, text.clone())).collect()
 }
 
 fn conditions(old: &RauthyClusterStatus, new: &RauthyClusterStatus, notes: &mut Vec<Note>) {
@@ -114,9 +125,13 @@ fn conditions(old: &RauthyClusterStatus, new: &RauthyClusterStatus, notes: &mut 
         }
         _ => {}
     }
-    for (kind, reasons) in
-        [("Degraded", ["InvalidSpec", "ReconcileFailed"].as_slice()), ("ScalingBlocked", &[])]
+    if let Some((status, _, message)) = find(new, "UpdateAvailable")
+        && status == "True"
+        && find(old, "UpdateAvailable").map(|(_, _, old)| old).as_ref() != Some(&message)
     {
+        notes.push(normal("UpdateAvailable", message));
+    }
+    for (kind, reasons) in [("Degraded", DEGRADED.as_slice()), ("ScalingBlocked", &[])] {
         if let Some((status, reason, message)) = find(new, kind)
             && status == "True"
             && find(old, kind).map(|(_, _, old)| old).as_ref() != Some(&message)
@@ -127,6 +142,12 @@ fn conditions(old: &RauthyClusterStatus, new: &RauthyClusterStatus, notes: &mut 
                 None => {}
             }
         }
+    }
+    if let Some((_, reason, message)) = find(new, "TLSReady")
+        && let Some(known) = TLS.iter().find(|known| **known == reason)
+        && find(old, "TLSReady").is_none_or(|(_, before, _)| before != reason)
+    {
+        notes.push(warning(known, message));
     }
     let paused = |status| find(status, "Paused").is_some_and(|(status, ..)| status == "True");
     match (paused(old), paused(new)) {
@@ -223,9 +244,10 @@ impl Publisher {
     fn is_new(&self, about: &ObjectReference, note: &Note) -> bool {
         let now = Instant::now();
         let mut recent = self.recent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let waits = note.reason == DRAINS_WAIT;
         recent.retain(|_, until| now < *until);
         let mut note = note.clone();
-        let mut quiet = QUIET;
+        let mut quiet = if waits { QUIET_REFUSALS } else { QUIET };
         if note.reason == PEER_REFUSED
             && let (Some((member, _)), Some((_, reason))) =
                 (note.text.split_once(' '), note.text.rsplit_once(": "))

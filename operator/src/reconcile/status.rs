@@ -3,18 +3,21 @@
 mod conditions;
 mod members;
 
-use std::cmp::Reverse;
-
 use jiff::Timestamp;
-use rauthy_proto::cache::{NodeStatus, Role};
+use k8s_openapi::api::core::v1::Secret;
+use rauthy_proto::cache::NodeStatus;
 
-use super::build::{host_list, tls};
+use super::build::host_list;
+use super::credentials::{self, x509};
 use super::dereference::Observed;
+use super::roll::Step;
+use super::scale::Progress;
 use super::validate::{Invalid, Validated};
-use crate::agents::Report;
+use crate::agents::{self, Report};
+use crate::crd::spec::Engine;
 use crate::crd::status::CertificateStatus;
 use crate::crd::{MemberStatus, Phase, RauthyCluster, RauthyClusterStatus};
-use crate::names::{Names, SLOTS, pod_of_slot};
+use crate::names::Names;
 
 /// Everything that the status is made of.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +34,12 @@ pub struct Facts<'f> {
     pub failure: Option<&'f str>,
     /// What the agents answered.
     pub reports: &'f [Report],
+    /// How a change of the size stands.
+    pub scaling: &'f Progress,
+    /// How the replacement of pods stands.
+    pub rolling: &'f Step,
+    /// How a change of certificates or tokens stands.
+    pub credentials: &'f credentials::Progress,
     /// The time.
     pub now: Timestamp,
 }
@@ -59,8 +68,16 @@ impl View<'_> {
         i32::try_from(self.members.iter().filter(|member| member.ready).count()).unwrap_or(i32::MAX)
     }
 
+    /// The application has the cache inside: what it says of its readiness is all that is known.
+    fn embedded(&self) -> bool {
+        self.facts.cluster.spec.cache.engine == Engine::Embedded
+    }
+
     /// A known leader, and a majority that answers reads.
     fn available(&self) -> bool {
+        if self.embedded() {
+            return self.ready() >= self.majority();
+        }
         self.leader.is_some() && self.serving >= self.majority()
     }
 
@@ -77,17 +94,18 @@ pub fn status(facts: &Facts<'_>) -> RauthyClusterStatus {
     let size = match validated {
         Ok(validated) => validated.size(),
         // The same list as if all were well: an object that is in the way says nothing about this cluster.
-        Err(_) => i32::try_from(host_list::running(observed, names, cluster).now.len()).unwrap_or(SLOTS),
+        Err(_) => host_list::running(observed, names, cluster, reports).list.size(),
     };
+    let pods = validated.as_ref().map_or(size, |validated| validated.running.pods());
     let answers =
         || reports.iter().filter_map(|report| report.answer.as_ref().ok().map(|node| (&report.pod, node)));
-    let leader = leader(answers());
+    let leader = agents::leader(reports);
     let view = View {
         size,
         term: leader.as_ref().map(|(_, node)| i64::try_from(node.term).unwrap_or(i64::MAX)),
-        generation: leader.as_ref().map(|(_, node)| node.generation.clone()).filter(|name| !name.is_empty()),
+        generation: generation(leader.as_ref().map(|(_, node)| *node), cluster),
         seats: leader.as_ref().and_then(|(_, node)| i32::try_from(node.members.len()).ok()),
-        members: members::members(facts, size, leader.as_ref().map(|(_, node)| *node)),
+        members: members::members(facts, pods, leader.as_ref().map(|(_, node)| *node)),
         leader: leader.map(|(pod, _)| pod),
         answered: answers().count(),
         serving: i32::try_from(answers().filter(|(_, node)| node.ready).count()).unwrap_or(i32::MAX),
@@ -105,28 +123,25 @@ pub fn status(facts: &Facts<'_>) -> RauthyClusterStatus {
         term: view.term,
         generation: view.generation,
         size: view.seats,
-        certificate: observed
-            .tls
-            .as_ref()
-            .and_then(tls::inspect)
-            .map(|leaf| CertificateStatus { not_after: leaf.not_after.to_string() }),
+        certificate: observed.tls.as_ref().and_then(certificate),
         members: view.members,
         conditions,
     }
 }
 
-/// Who leads, with the report that says most about it. The leader's own word counts while it serves; when it does
-/// not answer, that of the followers that serve under it.
-fn leader<'r>(
-    answers: impl Iterator<Item = (&'r String, &'r NodeStatus)>,
-) -> Option<(String, &'r NodeStatus)> {
-    let mut serving: Vec<_> = answers.filter(|(_, node)| node.ready && !node.leader.is_empty()).collect();
-    serving.sort_by_key(|(_, node)| (Reverse(node.term), node.role() != Role::Leader));
-    let (pod, node) = serving.first()?;
-    if node.role() == Role::Leader {
-        return Some(((*pod).clone(), node));
-    }
-    Some((pod_of_slot(&node.leader).to_owned(), node))
+/// The last one that was known: a time without a leader does not hide that it is another one afterwards.
+fn generation(leader: Option<&NodeStatus>, cluster: &RauthyCluster) -> Option<String> {
+    let now = leader.map(|node| node.generation.clone()).filter(|name| !name.is_empty());
+    now.or_else(|| cluster.status.as_ref()?.generation.clone())
+}
+
+fn certificate(secret: &Secret) -> Option<CertificateStatus> {
+    let leaf = x509::inspect(secret)?;
+    let vouching = x509::field(secret, "ca.crt").and_then(x509::authorities).unwrap_or_default();
+    Some(CertificateStatus {
+        not_after: leaf.not_after.to_string(),
+        authority_not_after: vouching.iter().map(|one| one.not_after).min().map(|end| end.to_string()),
+    })
 }
 
 fn phase(view: &View<'_>) -> Phase {

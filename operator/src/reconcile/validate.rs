@@ -1,14 +1,19 @@
 //! Step 2: from what a user wrote and what exists to something that can be built. Pure.
 
-use k8s_openapi::api::core::v1::{ResourceRequirements, Secret};
+use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 use secrecy::SecretString;
 
-use super::build::host_list::{self, HostList};
-use super::dereference::{Observed, token_secret};
+use super::build::host_list::{self, Running};
+use super::credentials::members::Members;
+use super::credentials::tokens;
+use super::dereference::Observed;
+use super::image::{self, AgentImage};
+use crate::agents::Report;
+use crate::crd::spec::Engine;
 use crate::crd::{RauthyCluster, RauthyClusterSpec, TlsMode};
-use crate::names::{HTTP_PORT, IMAGE_IN_USE, Names, SLOTS, TOKEN_KEY};
+use crate::names::{HTTP_PORT, Names, RENEW, SLOTS};
 use crate::quantity::{self, NotAQuantity};
 
 /// Memory that the agent's log takes at most: its ring, the tail that a snapshot keeps for those who still load it, and
@@ -66,7 +71,7 @@ pub enum Invalid {
     Env(String),
     /// A folder that the operator mounts.
     #[error(
-        "spec.rauthy.config.mountPath `{0}` must be an absolute folder other than /, /tmp and /run/rauthy"
+        "spec.rauthy.config.mountPath `{0}` must be an absolute folder other than /, /tmp, /run/rauthy and /etc/rauthy/tls"
     )]
     MountPath(String),
     /// The named Secret of the token is missing.
@@ -91,6 +96,11 @@ pub enum Invalid {
         /// Who owns it.
         owner: String,
     },
+    /// Nobody would serve the cache.
+    #[error(
+        "spec.cache.engine is Embedded, which needs an application that brings the cache: set spec.rauthy.image"
+    )]
+    EmbeddedWithoutApp,
     /// No image for the agent is known.
     #[error(
         "no image for the agent: set spec.agent.image, or AGENT_IMAGE on the operator (chart value agent.image)"
@@ -106,6 +116,8 @@ pub enum Invalid {
 pub struct Environment {
     /// Image of the agent for clusters that name none.
     pub agent_image: Option<String>,
+    /// Its namespace, if that is known.
+    pub operator_namespace: Option<String>,
 }
 
 /// A cluster that can be built.
@@ -118,30 +130,40 @@ pub struct Validated {
     /// What the user wrote.
     pub spec: RauthyClusterSpec,
     /// Hosts and size as they run; the spec's only where nothing runs yet.
-    pub hosts: HostList,
+    pub running: Running,
     /// Image of the agent.
-    pub agent_image: String,
+    pub agent_image: AgentImage,
+    /// The request for a restart that the pods have, or are to get.
+    pub restart: Option<String>,
+    /// The operator's namespace, if that is known.
+    pub operator_namespace: Option<String>,
     /// Most bytes of values.
     pub max_bytes: u64,
     /// Memory limit of the agent's container in bytes; none where the spec sets one.
     pub derived_memory: Option<u64>,
-    /// Secret of the token.
-    pub token_secret: String,
-    /// The token; none while it is yet to be generated.
-    pub token: Option<SecretString>,
+    /// Who has to confirm a change of certificates or tokens.
+    pub members: Members,
+    /// What the user asks to renew now, as it was written.
+    pub renew: Option<String>,
 }
 
 impl Validated {
     /// Number of members that run, or shall run where nothing runs yet. A changed `spec.replicas` does not count.
     #[must_use]
     pub fn size(&self) -> i32 {
-        i32::try_from(self.hosts.now.len()).unwrap_or(SLOTS)
+        self.running.list.size()
+    }
+
+    /// Whether the application has the cache inside, and there is no agent.
+    #[must_use]
+    pub fn embedded(&self) -> bool {
+        self.spec.cache.engine == Engine::Embedded
     }
 
     /// Whether members encrypt.
     #[must_use]
     pub fn tls(&self) -> bool {
-        self.spec.tls.mode == TlsMode::Managed
+        self.spec.tls.mode != TlsMode::Disabled
     }
 }
 
@@ -153,6 +175,7 @@ pub fn validate(
     cluster: &RauthyCluster,
     observed: &Observed,
     environment: &Environment,
+    reports: &[Report],
 ) -> Result<Validated, Invalid> {
     let names = Names::new(
         cluster.namespace().ok_or(Invalid::Incomplete("namespace"))?,
@@ -164,19 +187,37 @@ pub fn validate(
     if !(1..=SLOTS).contains(&spec.replicas) {
         return Err(Invalid::Replicas(spec.replicas));
     }
-    check_owners(observed, &uid, spec.auth.as_ref().is_some_and(|auth| auth.token_secret_name.is_some()))?;
+    check_owners(observed, &uid)?;
     check_app(&spec)?;
 
     let (max_bytes, derived_memory) = memory(&spec)?;
-    let agent_image = agent_image(&spec, observed, environment).ok_or(Invalid::NoImage)?;
-    let token_secret = token_secret(cluster, &names);
-    let token = match &observed.token {
-        Some(secret) => Some(token(secret).ok_or_else(|| Invalid::Token(token_secret.clone()))?),
-        None if token_secret == names.token() => None,
-        None => return Err(Invalid::TokenMissing(token_secret)),
+    let default = environment.agent_image.as_ref();
+    let agent_image = match spec.cache.engine {
+        Engine::Agent => image::choose(cluster, observed, default).ok_or(Invalid::NoImage)?,
+        // There is no agent.
+        Engine::Embedded => AgentImage::default(),
     };
-    let hosts = host_list::running(observed, &names, cluster);
-    Ok(Validated { names, uid, spec, hosts, agent_image, max_bytes, derived_memory, token_secret, token })
+    check_token(&spec, &names, observed)?;
+    let running = host_list::running(observed, &names, cluster, reports);
+    let restart = image::restart(cluster, observed);
+    let members = match spec.cache.engine {
+        Engine::Agent => Members::of(&observed.pods, reports),
+        Engine::Embedded => Members::embedded(&observed.pods, observed.tls.as_ref()),
+    };
+    let renew = cluster.annotations().get(RENEW).cloned();
+    Ok(Validated {
+        names,
+        uid,
+        spec,
+        running,
+        agent_image,
+        restart,
+        operator_namespace: environment.operator_namespace.clone(),
+        max_bytes,
+        derived_memory,
+        members,
+        renew,
+    })
 }
 
 fn check_name(name: &str) -> Result<(), Invalid> {
@@ -190,19 +231,31 @@ fn check_name(name: &str) -> Result<(), Invalid> {
 
 /// An object of the same name that somebody else made is never taken over: it would be overwritten now, and
 /// deleted along with the cluster.
-fn check_owners(observed: &Observed, uid: &str, named_token: bool) -> Result<(), Invalid> {
-    let Observed { service_account, hosts, headless, client, token, ca, tls, pdb, statefulset, pods: _ } =
-        observed;
+fn check_owners(observed: &Observed, uid: &str) -> Result<(), Invalid> {
+    let Observed {
+        service_account,
+        hosts,
+        headless,
+        client,
+        token,
+        ca,
+        tls,
+        pdb,
+        network_policy,
+        monitor,
+        statefulset,
+        ..
+    } = observed;
     own(service_account.as_ref(), uid)?;
     own(hosts.as_ref(), uid)?;
     own(headless.as_ref(), uid)?;
     own(client.as_ref(), uid)?;
-    if !named_token {
-        own(token.as_ref(), uid)?;
-    }
+    own(token.as_ref(), uid)?;
     own(ca.as_ref(), uid)?;
     own(tls.as_ref(), uid)?;
     own(pdb.as_ref(), uid)?;
+    own(network_policy.as_ref(), uid)?;
+    own(monitor.as_ref(), uid)?;
     own(statefulset.as_ref(), uid)
 }
 
@@ -233,9 +286,15 @@ fn own<K: Resource<DynamicType = ()>>(object: Option<&K>, uid: &str) -> Result<(
 }
 
 fn check_app(spec: &RauthyClusterSpec) -> Result<(), Invalid> {
-    let Some(app) = &spec.rauthy else { return Ok(()) };
-    let mut names = vec!["mesh", "http-agent"];
-    let mut numbers = vec![spec.cache.port, HTTP_PORT];
+    let embedded = spec.cache.engine == Engine::Embedded;
+    let Some(app) = &spec.rauthy else {
+        return if embedded { Err(Invalid::EmbeddedWithoutApp) } else { Ok(()) };
+    };
+    let (mut names, mut numbers) = (vec!["mesh"], vec![spec.cache.port]);
+    if !embedded {
+        names.push("http-agent");
+        numbers.push(HTTP_PORT);
+    }
     for port in &app.ports {
         if names.contains(&port.name.as_str()) || numbers.contains(&port.container_port) {
             return Err(Invalid::Port(format!("{} {}", port.name, port.container_port)));
@@ -244,7 +303,13 @@ fn check_app(spec: &RauthyClusterSpec) -> Result<(), Invalid> {
         numbers.push(port.container_port);
     }
     for env in &app.env {
-        if matches!(env.name.as_str(), "HA_MODE" | "HA_HOSTS" | "RAUTHY_CACHE_SOCKET") {
+        let ours = match env.name.as_str() {
+            "HA_MODE" | "HA_HOSTS" | "RAUTHY_CACHE_SOCKET" => true,
+            "CACHE_AUTH_TOKEN" | "CACHE_TLS" | "CACHE_CLUSTER_NAME" => embedded,
+            "CACHE_INVALIDATE_AFTER" | "CACHE_MAX_BYTES" => embedded,
+            name => embedded && name.starts_with("CACHE_TLS_"),
+        };
+        if ours {
             return Err(Invalid::Env(env.name.clone()));
         }
     }
@@ -252,7 +317,7 @@ fn check_app(spec: &RauthyClusterSpec) -> Result<(), Invalid> {
         let path = config.mount_path.trim_end_matches('/');
         if !path.starts_with('/')
             || path.split('/').any(|part| part == "..")
-            || matches!(path, "/tmp" | "/run/rauthy")
+            || matches!(path, "/tmp" | "/run/rauthy" | "/etc/rauthy/tls")
         {
             return Err(Invalid::MountPath(config.mount_path.clone()));
         }
@@ -290,23 +355,22 @@ fn memory(spec: &RauthyClusterSpec) -> Result<(u64, Option<u64>), Invalid> {
     }
 }
 
-/// A running cluster keeps its image when the operator's default changes: an upgrade of the operator restarts
-/// nothing. The annotation says which it is, so that an image that somebody put into the template is drift.
-fn agent_image(spec: &RauthyClusterSpec, observed: &Observed, environment: &Environment) -> Option<String> {
-    let in_use = || observed.statefulset.as_ref()?.annotations().get(IMAGE_IN_USE).cloned();
-    spec.agent.image.clone().or_else(in_use).or_else(|| environment.agent_image.clone())
+/// A cluster begins with the token that is wanted; one that has a token goes on with it, whatever becomes of the user's
+/// Secret.
+fn check_token(spec: &RauthyClusterSpec, names: &Names, observed: &Observed) -> Result<(), Invalid> {
+    let named = spec.auth.as_ref().and_then(|auth| auth.token_secret_name.clone());
+    match (&observed.token, named, &observed.given_token) {
+        (Some(secret), ..) if tokens::read(secret).is_none() => Err(Invalid::Token(names.token())),
+        (Some(_), ..) | (None, None, _) => Ok(()),
+        (None, Some(named), None) => Err(Invalid::TokenMissing(named)),
+        (None, Some(named), Some(given)) if tokens::given(given).is_none() => Err(Invalid::Token(named)),
+        (None, Some(_), Some(_)) => Ok(()),
+    }
 }
 
-/// The token by which the agents that run can be asked, whatever else may be wrong with the cluster.
+/// The tokens by which the agents that run can be asked, whatever else may be wrong with the cluster.
 #[must_use]
-pub fn usable_token(cluster: &RauthyCluster, names: &Names, observed: &Observed) -> Option<SecretString> {
+pub fn usable_tokens(cluster: &RauthyCluster, observed: &Observed) -> Option<Vec<SecretString>> {
     let secret = observed.token.as_ref()?;
-    (token_secret(cluster, names) != names.token() || belongs(secret, cluster)).then(|| token(secret))?
-}
-
-fn token(secret: &Secret) -> Option<SecretString> {
-    let bytes = &secret.data.as_ref()?.get(TOKEN_KEY)?.0;
-    let text = std::str::from_utf8(bytes).ok()?.trim_end_matches('\n');
-    let good = text.len() >= rauthy_proto::handshake::TOKEN_MIN && !text.contains(char::is_whitespace);
-    good.then(|| SecretString::from(text.to_owned()))
+    belongs(secret, cluster).then(|| tokens::read(secret))?
 }

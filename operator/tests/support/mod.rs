@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod world;
+
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -12,10 +14,12 @@ use kube::Client;
 use kube::client::Body;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
+use rauthy_operator::agents::{Agents, ByPodAddress};
 use rauthy_operator::controller::{Backoff, failed};
 use rauthy_operator::crd::RauthyCluster;
 use rauthy_operator::metrics::Metrics;
 use rauthy_operator::reconcile::events::Publisher;
+use rauthy_operator::reconcile::monitors::Monitors;
 use rauthy_operator::reconcile::validate::Environment;
 use rauthy_operator::reconcile::{Context, Error, reconcile};
 use serde_json::{Value, json};
@@ -40,7 +44,7 @@ struct State {
 #[derive(Clone, Default)]
 pub struct Api(Arc<Mutex<State>>);
 
-const CLUSTER: &str = "/apis/rauthy.dev/v1alpha1/namespaces/idm/rauthyclusters/rauthy";
+pub const CLUSTER: &str = "/apis/rauthy.dev/v1alpha1/namespaces/idm/rauthyclusters/rauthy";
 pub const TOKEN: &str = "/api/v1/namespaces/idm/secrets/rauthy-cache-auth";
 pub const CA: &str = "/api/v1/namespaces/idm/secrets/rauthy-ca";
 pub const TLS: &str = "/api/v1/namespaces/idm/secrets/rauthy-tls";
@@ -98,6 +102,13 @@ impl Api {
         self.put(CLUSTER, cluster);
     }
 
+    /// Annotates the RauthyCluster, as a user would.
+    pub fn annotate(&self, key: &str, value: &str) {
+        let mut cluster = self.get(CLUSTER).unwrap();
+        cluster["metadata"]["annotations"][key] = json!(value);
+        self.put(CLUSTER, cluster);
+    }
+
     pub fn cluster(&self) -> RauthyCluster {
         serde_json::from_value(self.get(CLUSTER).unwrap()).unwrap()
     }
@@ -114,6 +125,22 @@ impl Api {
         let state = self.0.lock().unwrap();
         let owned = state.objects.iter().filter(|(path, _)| *path != CLUSTER && !path.contains("/events"));
         owned.map(|(path, object)| (path.clone(), object.clone())).collect()
+    }
+
+    /// A number that grows with every write.
+    pub fn version(&self) -> u64 {
+        self.0.lock().unwrap().versions
+    }
+
+    /// The objects at these paths.
+    pub fn select(&self, wanted: impl Fn(&str) -> bool) -> Vec<Value> {
+        let state = self.0.lock().unwrap();
+        state.objects.iter().filter(|(path, _)| wanted(path)).map(|(_, object)| object.clone()).collect()
+    }
+
+    /// Everything, by path.
+    pub fn all(&self) -> BTreeMap<String, Value> {
+        self.0.lock().unwrap().objects.clone()
     }
 
     /// Reasons and notes of the events.
@@ -171,7 +198,8 @@ impl Api {
         Client::new(service, "default")
     }
 
-    fn answer(&self, method: &Method, path: &str, body: &[u8]) -> (StatusCode, Value) {
+    /// One request's answer.
+    pub fn answer(&self, method: &Method, path: &str, body: &[u8]) -> (StatusCode, Value) {
         let mut state = self.0.lock().unwrap();
         if method == Method::GET {
             return match state.objects.get(path) {
@@ -225,10 +253,18 @@ impl Api {
                     (StatusCode::OK, value)
                 }
             },
-            Method::DELETE => match state.objects.remove(path) {
-                Some(_) => (StatusCode::OK, json!({ "kind": "Status", "status": "Success" })),
-                None => failure(StatusCode::NOT_FOUND),
-            },
+            Method::DELETE => {
+                let uid = state.objects.get(path).map(|object| object["metadata"]["uid"].clone());
+                let meant = &value["preconditions"]["uid"];
+                match uid {
+                    None => failure(StatusCode::NOT_FOUND),
+                    Some(uid) if !meant.is_null() && *meant != uid => failure(StatusCode::CONFLICT),
+                    Some(_) => {
+                        state.objects.remove(path);
+                        (StatusCode::OK, json!({ "kind": "Status", "status": "Success" }))
+                    }
+                }
+            }
             _ => failure(StatusCode::METHOD_NOT_ALLOWED),
         }
     }
@@ -289,14 +325,39 @@ impl Operator {
     }
 
     pub fn with_image(api: &Api, image: &str) -> Self {
+        Self::with_all(api, image, Box::new(ByPodAddress))
+    }
+
+    /// One that reaches agents in this way.
+    pub fn with_agents(api: &Api, agents: Box<dyn Agents>) -> Self {
+        Self::with_all(api, "agent:1", agents)
+    }
+
+    /// One with this default image that reaches agents in this way.
+    pub fn with_all(api: &Api, image: &str, agents: Box<dyn Agents>) -> Self {
         let context = Context {
             client: api.client(),
-            environment: Environment { agent_image: Some(image.to_owned()) },
+            environment: Environment { agent_image: Some(image.to_owned()), ..Environment::default() },
             publisher: Publisher::new(api.client(), "test".to_owned()),
+            agents,
+            monitors: Monitors::default(),
             metrics: Metrics::default(),
             backoff: Backoff::default(),
         };
         Self { api: api.clone(), context: Arc::new(context) }
+    }
+
+    /// What its controller needs, reaching the server by this client.
+    pub fn context(client: Client, agents: Box<dyn Agents>) -> Arc<Context> {
+        Arc::new(Context {
+            client: client.clone(),
+            environment: Environment { agent_image: Some("agent:1".to_owned()), ..Environment::default() },
+            publisher: Publisher::new(client, "test".to_owned()),
+            agents,
+            monitors: Monitors::default(),
+            metrics: Metrics::default(),
+            backoff: Backoff::default(),
+        })
     }
 
     /// One round with the cluster as it is on the server.
@@ -311,13 +372,15 @@ impl Operator {
 
     /// Rounds until one writes nothing.
     pub async fn settle(&self) {
+        let mut last = Vec::new();
         for _ in 0..10 {
             self.api.writes();
             self.round().await.expect("a round");
-            if self.api.writes().is_empty() {
+            last = self.api.writes();
+            if last.is_empty() {
                 return;
             }
         }
-        panic!("ten rounds, and the last one still wrote something");
+        panic!("ten rounds, and the last one still wrote {last:?}");
     }
 }

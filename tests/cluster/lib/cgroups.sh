@@ -1,7 +1,13 @@
 # The cluster's cgroups, version 1 or 2. Both get the same tree:
 #
-#   cluster.PID/hub        the control plane
-#   cluster.PID/nodeN      a node: the root of its cgroup namespace
+#   cluster.PID/hub            the control plane
+#   cluster.PID/nodeN          a node: the root of its cgroup namespace
+#   cluster.PID/nodeN/system   its own programs, as system.slice on a real node; beside it the kubelet makes kubepods
+#
+# A cgroup counts as one program where processors are scarce. A whole cluster is
+# given four times that, or a compiler beside it would leave its pods waiting for
+# seconds; and a node's own programs together one, or each of their threads would
+# count half as much as all pods.
 #
 # Version 1: one such tree in each hierarchy, below the cgroup of the caller, so
 # that the caller's limits hold. Version 2: below the root, because a cgroup that
@@ -42,6 +48,7 @@ make_cgroups() {
     echo "all $dir" >"$STATE/cgroups"
     v2_delegate /sys/fs/cgroup
     mkdir "$dir" "$dir/hub"
+    echo 400 >"$dir/cpu.weight"
     v2_delegate "$dir"
     for n in $(seq "$nodes"); do mkdir "$dir/node$n"; done
     return
@@ -51,6 +58,7 @@ make_cgroups() {
     echo "$names $dir" >>"$STATE/cgroups"
     mkdir "$dir"
     v1_cpuset "$dir"
+    [ ! -e "$dir/cpu.shares" ] || echo 4096 >"$dir/cpu.shares"
     for n in hub $(seq -f node%g "$nodes"); do
       mkdir "$dir/$n"
       v1_cpuset "$dir/$n"
@@ -115,8 +123,8 @@ mount_cgroups() {
   if [ "$(cut -d' ' -f1 "$STATE/cgroups")" = all ]; then
     mount -t cgroup2 cgroup2 /sys/fs/cgroup
     # Only a cgroup without processes of its own can hand controllers down.
-    mkdir -p /sys/fs/cgroup/init
-    echo 0 >/sys/fs/cgroup/init/cgroup.procs
+    mkdir -p /sys/fs/cgroup/system
+    echo 0 >/sys/fs/cgroup/system/cgroup.procs
     v2_delegate /sys/fs/cgroup
     return
   fi
@@ -131,5 +139,9 @@ mount_cgroups() {
     case $names in *,*) # the single names are links to the joint mount
       for name in ${names//,/ }; do ln -s "$names" "/sys/fs/cgroup/$name"; done ;;
     esac
+    if [ -e "$dir/cpu.shares" ]; then
+      mkdir "$dir/system"
+      echo 0 >"$dir/system/cgroup.procs"
+    fi
   done <"$STATE/cgroups"
 }

@@ -67,5 +67,11 @@ imageGCHighThresholdPercent: 100
 syncFrequency: 1m
 maxPods: 110
 END
+if [ "$FAST_RESTARTS" = 1 ]; then
+  cat >>"$D/kubelet.yaml" <<'END'
+featureGates: {KubeletCrashLoopBackOffMax: true}
+crashLoopBackOff: {maxContainerRestartPeriod: 1s}
+END
+fi
 
 proxy_config "node$N" >"$D/proxy.yaml"

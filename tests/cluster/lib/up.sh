@@ -6,8 +6,12 @@ up() {
   [ $# -le 1 ] || misuse "up takes one number"
   case $nodes in [1-9]) ;; *) misuse "$nodes is not a number of nodes from 1 to $MAX_NODES" ;; esac
   PROXY_MODE=${PROXY_MODE:-nftables} NETPOL=${NETPOL:-1} FAST_NODE_FAILURE=${FAST_NODE_FAILURE:-0}
+  FAST_RESTARTS=${FAST_RESTARTS:-0}
   case $PROXY_MODE in nftables | iptables) ;; *) misuse "PROXY_MODE=$PROXY_MODE is neither nftables nor iptables" ;; esac
-  case $NETPOL$FAST_NODE_FAILURE in [01][01]) ;; *) misuse "NETPOL and FAST_NODE_FAILURE are 0 or 1" ;; esac
+  case $NETPOL$FAST_NODE_FAILURE$FAST_RESTARTS in
+    [01][01][01]) ;;
+    *) misuse "NETPOL, FAST_NODE_FAILURE and FAST_RESTARTS are 0 or 1" ;;
+  esac
   already_up "$nodes" && return
   "$HERE/prereqs"
   bin=$("$HERE/build")
@@ -74,7 +78,8 @@ prepare() {
   mkdir -p "$STATE/log" "$STATE/lib"
   cp "$HERE"/lib/* "$HERE/manifests/system.yaml" "$STATE/lib/"
   printf 'NODES=%q BIN=%q\n' "$NODES" "$BIN" >"$STATE/env"
-  printf 'PROXY_MODE=%s NETPOL=%s FAST_NODE_FAILURE=%s\n' "$PROXY_MODE" "$NETPOL" "$FAST_NODE_FAILURE" >"$STATE/settings"
+  printf 'PROXY_MODE=%s NETPOL=%s FAST_NODE_FAILURE=%s FAST_RESTARTS=%s\n' \
+    "$PROXY_MODE" "$NETPOL" "$FAST_NODE_FAILURE" "$FAST_RESTARTS" >"$STATE/settings"
   for n in $(seq "$NODES"); do addresses+=("node$n=$(node_ip "$n")"); done
   "$BIN/kubebox" pki -dir "$STATE/pki" -hub "$HUB_IP" -service "$API_SERVICE_IP" "${addresses[@]}"
   make_cgroups "cluster.$$" "$NODES"

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use rauthy_probe::{Answer, Operation, Outcome};
+use rauthy_probe::{Answer, Outcome};
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -93,24 +93,6 @@ impl App {
             ensure!(there, "{prefix}-{i} through {}: {answer:?}", self.ip);
         }
         Ok(())
-    }
-
-    /// Starts to write to `keys` keys, round and round.
-    ///
-    /// # Errors
-    /// If a writer runs already.
-    pub async fn start_writer(self, prefix: &str, keys: u64) -> anyhow::Result<()> {
-        let path = format!("/writer/start?cache={CACHE}&prefix={prefix}&keys={keys}");
-        ensure!(self.json::<bool>("POST", &path).await?, "a writer runs already");
-        Ok(())
-    }
-
-    /// Ends the writing; all that was written and what became of it.
-    ///
-    /// # Errors
-    /// If the probe does not answer.
-    pub async fn stop_writer(self) -> anyhow::Result<Vec<Operation>> {
-        self.json("POST", "/writer/stop").await
     }
 
     /// Whether the agent itself says that it is seated, caught up and leased (its `/readyz`).

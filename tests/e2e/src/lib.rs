@@ -3,9 +3,11 @@
 //!
 //! * [`scene`]: a namespace with a `RauthyCluster` · [`wait`]: wait for a condition, with a deadline
 //! * [`tools`]: kubectl and helm · [`app`]: the probe, the application in the pods · [`dns`]: what is cached
+//! * [`clients`]: clients in every pod, whose history is judged
 //! * [`freeze`]: stop an agent as a hanging machine would
 
 pub mod app;
+pub mod clients;
 pub mod dns;
 pub mod freeze;
 pub mod scene;
@@ -13,5 +15,6 @@ pub mod tools;
 pub mod wait;
 
 pub use app::App;
+pub use clients::Clients;
 pub use scene::{Scene, play};
 pub use wait::{eventually, lasts};

@@ -43,11 +43,13 @@ pub struct Scene {
 /// # Errors
 /// Whatever the test says.
 pub async fn play(slug: &str, test: impl AsyncFnOnce(&Scene) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let began = std::time::Instant::now();
     let scene = Scene::new(slug).await?;
     let result = std::panic::AssertUnwindSafe(test(&scene)).catch_unwind().await;
     if !matches!(result, Ok(Ok(()))) {
         scene.show().await;
     }
+    println!("{slug}: {:.0} s", began.elapsed().as_secs_f32());
     match result {
         Ok(Ok(())) => scene.remove().await,
         Ok(Err(error)) => Err(error),
@@ -163,6 +165,8 @@ impl Scene {
             "image": variable("E2E_PROBE_IMAGE")?,
             "ports": [{"name": "http", "containerPort": 8080}],
             "readinessProbe": {"httpGet": {"path": "/health", "port": 8080}, "periodSeconds": 1},
+            // Without, it would be left waiting where processors are scarce, and its clients with it.
+            "resources": {"requests": {"cpu": "50m", "memory": "16Mi"}},
         }});
         if let (Some(spec), Some(more)) = (spec.as_object_mut(), more.as_object()) {
             spec.extend(more.clone());

@@ -8,12 +8,12 @@
 //! GET  /get?cache=&key=                                        → Answer
 //! GET  /get-all?cache=&prefix=&from=&count=                    → Vec<Answer>, of prefix-from … in this order
 //! POST /fill?cache=&prefix=&count=&size=                       → the number of values stored
-//! POST /writer/start?cache=&prefix=&keys=                      write until it is told to stop
-//! POST /writer/stop                                            → the history, `Vec<Operation>`
 //! ```
+//!
+//! Clients elsewhere ask the same agent by [`tunnel`].
 
 pub mod history;
 pub mod serve;
-pub mod writer;
+pub mod tunnel;
 
-pub use history::{Answer, Operation, Outcome};
+pub use history::{Answer, Outcome};

@@ -1,6 +1,5 @@
 //! The probe's HTTP side.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Query, State};
@@ -9,14 +8,12 @@ use axum::{Json, Router};
 use rauthy_client::{AckLevel, Client, PutOptions};
 use serde::Deserialize;
 
-use crate::history::{Answer, Operation};
-use crate::writer::Writer;
+use crate::history::Answer;
 
 /// What the handlers share.
 #[derive(Clone, Debug)]
 struct App {
     client: Client,
-    writer: Arc<Writer>,
 }
 
 /// All routes, served by `client`.
@@ -28,9 +25,7 @@ pub fn router(client: Client) -> Router {
         .route("/get", get(read))
         .route("/get-all", get(read_all))
         .route("/fill", post(fill))
-        .route("/writer/start", post(start))
-        .route("/writer/stop", post(stop))
-        .with_state(App { client, writer: Arc::default() })
+        .with_state(App { client })
 }
 
 #[derive(Deserialize)]
@@ -60,13 +55,6 @@ struct Range {
     /// Bytes of each value.
     #[serde(default)]
     size: usize,
-}
-
-#[derive(Deserialize)]
-struct Start {
-    cache: String,
-    prefix: String,
-    keys: u64,
 }
 
 async fn put(State(app): State<App>, Query(q): Query<Put>) -> Json<Answer> {
@@ -117,12 +105,4 @@ async fn fill(State(app): State<App>, Query(q): Query<Range>) -> Json<Answer> {
         }
     }
     Json(Answer::ok(None, Some(q.count)))
-}
-
-async fn start(State(app): State<App>, Query(q): Query<Start>) -> Json<bool> {
-    Json(app.writer.start(app.client.clone(), q.cache, q.prefix, q.keys))
-}
-
-async fn stop(State(app): State<App>) -> Json<Vec<Operation>> {
-    Json(app.writer.stop().await)
 }

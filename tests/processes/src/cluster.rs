@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use rauthy_agent::dev::certificates::{self, Files};
 use rauthy_client::{AckLevel, Error, NodeStatus, PutOptions, Role};
+use rauthy_recorder::{Load, Recorder};
 use tempfile::TempDir;
 
-use crate::net::Net;
+use crate::net::{Family, Net};
 use crate::node::{Node, program};
 use crate::wait::eventually;
 
@@ -25,14 +26,38 @@ pub struct Setup {
     pub nodes: usize,
     /// TLS between them.
     pub tls: bool,
+    /// How many more namespaces there are, in which no node runs; their numbers follow those of the nodes.
+    pub strangers: usize,
     /// CACHE_INVALIDATE_AFTER.
     pub invalidate_after: Duration,
+    /// Which addresses the nodes have.
+    pub family: Family,
+    /// How long a packet is on its way from one node to another; only with IPv4.
+    pub delay: Duration,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { nodes: 3, tls: true, invalidate_after: Duration::from_secs(10) }
+        Self {
+            nodes: 3,
+            tls: true,
+            strangers: 0,
+            invalidate_after: Duration::from_secs(10),
+            family: Family::Four,
+            delay: Duration::ZERO,
+        }
     }
+}
+
+/// What was elected so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elections {
+    /// The highest term of any node.
+    pub term: u64,
+    /// How often a node stood for election, of all nodes together.
+    pub candidacies: u64,
+    /// Slot of the leader.
+    pub leader: String,
 }
 
 /// The nodes, their network and their folder. Dropped in this order: processes, namespaces, files.
@@ -47,10 +72,17 @@ impl Cluster {
     /// Makes everything, starts nothing.
     #[must_use]
     pub fn prepare(setup: Setup) -> Self {
-        let net = Net::new(setup.nodes);
+        let namespaces = setup.nodes + setup.strangers;
+        let net = match setup.delay {
+            Duration::ZERO => Net::of(setup.family, namespaces),
+            delay => Net::delayed(namespaces, delay),
+        };
         let folder = tempfile::Builder::new().prefix("rauthy-test-").tempdir().unwrap();
         let scheme = if setup.tls { "https" } else { "http" };
-        let slot = |number| format!("{}:{PORT}", Net::address(number));
+        let slot = |number| match setup.family {
+            Family::Six => format!("[{}]:{PORT}", Net::address6(number)),
+            family => format!("{}:{PORT}", Net::host(family, number)),
+        };
         let hosts: Vec<_> = (1..=setup.nodes).map(|n| format!("{scheme}://{}", slot(n))).collect();
         let mut cluster = Self { nodes: Vec::new(), net, folder };
         let tls = setup.tls.then(|| cluster.authority("tls", setup.nodes));
@@ -62,7 +94,7 @@ impl Cluster {
                 ("CACHE_AUTH_TOKEN", "the token that all of them share".to_owned()),
                 ("CACHE_TLS", setup.tls.to_string()),
                 ("CACHE_INVALIDATE_AFTER", format!("{}ms", setup.invalidate_after.as_millis())),
-                ("AGENT_HTTP", "127.0.0.1:8081".to_owned()),
+                ("AGENT_HTTP", ":8081".to_owned()),
                 ("LOG_LEVEL", std::env::var("LOG_LEVEL").unwrap_or_else(|_| "info".into())),
             ]);
             if let Some(files) = &tls {
@@ -92,7 +124,8 @@ impl Cluster {
     pub fn authority(&self, name: &str, nodes: usize) -> Files {
         let folder = self.folder.path().join(name);
         std::fs::create_dir(&folder).unwrap();
-        let names: Vec<_> = (1..=nodes).map(Net::address).collect();
+        let every = |n| [Net::address(n), Net::address6(n), Net::host(Family::Both, n)];
+        let names: Vec<_> = (1..=nodes).flat_map(every).collect();
         certificates::generate(&folder, &names).unwrap()
     }
 
@@ -117,6 +150,12 @@ impl Cluster {
     /// Node `number`, to be started or ended.
     pub fn node_mut(&mut self, number: usize) -> &mut Node {
         &mut self.nodes[number - 1]
+    }
+
+    /// Starts clients at every node, which write down what they are told.
+    #[must_use]
+    pub fn record(&self, load: Load) -> Recorder {
+        Recorder::start(self.nodes().map(|node| (node.number.to_string(), node.target.clone())), load)
     }
 
     /// All of them.
@@ -238,8 +277,17 @@ impl Cluster {
     /// If it gives no answer at all.
     #[must_use]
     pub fn http(&self, at: usize, path: &str) -> (u16, String) {
+        self.http_of(at, self.net.loopback(), path)
+    }
+
+    /// Asks `host` over HTTP, from inside the namespace of a node, and gives status code and body.
+    ///
+    /// # Panics
+    /// If it gives no answer at all.
+    #[must_use]
+    pub fn http_of(&self, at: usize, host: &str, path: &str) -> (u16, String) {
         let request = format!(
-            "exec 3<>/dev/tcp/127.0.0.1/8081 && \
+            "exec 3<>/dev/tcp/{host}/8081 && \
              printf 'GET /{path} HTTP/1.1\\r\\nHost: agent\\r\\nConnection: close\\r\\n\\r\\n' >&3 && \
              exec timeout 10 cat <&3"
         );
@@ -247,9 +295,19 @@ impl Cluster {
         let answer = String::from_utf8_lossy(&output.stdout).into_owned();
         let (head, body) = answer
             .split_once("\r\n\r\n")
-            .unwrap_or_else(|| panic!("node {at} answers nothing to /{path}: {output:?}"));
+            .unwrap_or_else(|| panic!("{host} answers nothing to /{path} of node {at}: {output:?}"));
         let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
         (status.unwrap_or_else(|| panic!("{head}")), body.to_owned())
+    }
+
+    /// What was elected so far; waits until all nodes are ready.
+    pub async fn elections(&self) -> Elections {
+        let views = self.all_ready().await;
+        Elections {
+            term: views.iter().map(|v| v.term).max().unwrap_or_default(),
+            candidacies: views.iter().map(|v| v.elections).sum(),
+            leader: views[0].leader.clone(),
+        }
     }
 
     /// Waits until all nodes hold the same bytes.

@@ -33,6 +33,16 @@ pub fn program() -> PathBuf {
     path
 }
 
+/// Limits what a process may have, as ulimit does for those that are yet to start.
+///
+/// # Panics
+/// Without the program `prlimit`, of util-linux.
+pub fn prlimit(pid: u32, what: &str, most: usize) {
+    let arguments = ["--pid".into(), pid.to_string(), format!("--{what}={most}:{most}")];
+    let status = Command::new("prlimit").args(&arguments).status();
+    assert!(status.is_ok_and(|status| status.success()), "prlimit {arguments:?}");
+}
+
 /// One agent. Its process is killed when this is dropped.
 pub struct Node {
     /// From 1.
@@ -58,7 +68,7 @@ impl Node {
         enter: &Command,
     ) -> Self {
         let target = format!("unix://{}", folder.join(format!("node-{number}.sock")).display());
-        let client = Client::new(&target).unwrap().with_deadline(Duration::from_secs(2));
+        let client = Client::new(&target).unwrap().with_deadline(Duration::from_secs(2)).without_retries();
         let enter = std::iter::once(enter.get_program()).chain(enter.get_args()).map(Into::into).collect();
         let log = folder.join(format!("node-{number}.log"));
         Self { number, slot, target, environment, enter, log, child: None, client }
@@ -85,7 +95,7 @@ impl Node {
         self.child = Some(child);
     }
 
-    /// A client of its socket, with a deadline of 2 s.
+    /// A client of its socket, with a deadline of 2 s; it sends everything once, so that a refusal is seen as one.
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
@@ -106,6 +116,17 @@ impl Node {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.as_ref().unwrap_or_else(|| panic!("node {} does not run", self.number)).id()
+    }
+
+    /// Bytes of memory that it has in use.
+    ///
+    /// # Panics
+    /// If it does not run.
+    #[must_use]
+    pub fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
     }
 
     /// SIGKILL: it ends at once and says nothing.

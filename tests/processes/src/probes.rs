@@ -1,4 +1,4 @@
-//! A client that reads, puts and deletes all the time, to see from when on a node refuses, and that it goes on to.
+//! A client that reads in two ways, puts and deletes all the time, to see from when on a node refuses, and that it goes on to.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -57,8 +57,13 @@ async fn ask(client: Client, key: String, stop: Arc<AtomicBool>) -> Vec<Answer> 
     while !stop.load(Ordering::Relaxed) {
         ticks.tick().await;
         let (reader, writer, remover, key) = (client.clone(), client.clone(), client.clone(), key.clone());
+        let (asker, asked_for) = (client.clone(), key.clone());
         asked.spawn(timed("read", async move {
             let found = reader.get("test", key).await?;
+            Ok(found.map_or("a miss".into(), |f| String::from_utf8_lossy(&f.value).into_owned()))
+        }));
+        asked.spawn(timed("linearizable read", async move {
+            let found = asker.get_linearizable("test", asked_for).await?;
             Ok(found.map_or("a miss".into(), |f| String::from_utf8_lossy(&f.value).into_owned()))
         }));
         asked.spawn(timed("put", async move {
@@ -78,42 +83,45 @@ async fn timed(what: &'static str, call: impl Future<Output = Result<String, Err
 }
 
 impl Answers {
-    /// Checks a time without a quorum: reads asked for `lease` or more after `from` and writes asked for `limit` or
-    /// more after it, and answered before `until`, gave NO_QUORUM and nothing else; before that no write was
-    /// confirmed. Returns when the last read was served and when the last write was asked for that was not refused,
-    /// as spans since `from`.
+    /// Checks a time without a quorum: local reads asked for `lease` or more after `from`, and everything else asked for
+    /// `limit` or more after it, and answered before `until`, gave NO_QUORUM and nothing else, each within `limit`.
     ///
     /// # Panics
-    /// If one was not; also if there was none to judge.
+    /// If one did not; also if there was none to judge.
     #[must_use]
-    pub fn refused(
-        &self,
-        from: Instant,
-        lease: Duration,
-        limit: Duration,
-        until: Instant,
-    ) -> (Duration, Duration) {
+    pub fn refused(&self, from: Instant, lease: Duration, limit: Duration, until: Instant) -> Refused {
         let mut judged = 0;
-        let (mut last_read, mut last_write) = (Duration::ZERO, Duration::ZERO);
+        let mut refused = Refused::default();
         for answer in self.0.iter().filter(|a| a.asked >= from && a.answered < until) {
-            let since = answer.asked - from;
+            let (since, took) = (answer.asked - from, answer.answered - answer.asked);
             let read = answer.what == "read";
             if answer.result != Err(Error::NoQuorum) {
-                let last = if read { &mut last_read } else { &mut last_write };
+                let last = if read { &mut refused.last_read } else { &mut refused.last_other };
                 *last = since.max(*last);
             }
             if since >= if read { lease } else { limit } {
                 judged += 1;
-                assert_eq!(
-                    answer.result,
-                    Err(Error::NoQuorum),
-                    "a {} asked {since:?} after the loss of the quorum, answered after {:?}",
+                refused.slowest = took.max(refused.slowest);
+                assert!(
+                    answer.result == Err(Error::NoQuorum) && took < limit,
+                    "a {} asked {since:?} after the loss of the quorum, answered after {took:?}: {:?}",
                     answer.what,
-                    answer.answered - answer.asked
+                    answer.result
                 );
             }
         }
         assert!(judged > 20, "only {judged} requests were made in all that time");
-        (last_read, last_write)
+        refused
     }
+}
+
+/// How requests were refused without a quorum.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Refused {
+    /// How long after the loss of the quorum the last local read was asked for that was answered.
+    pub last_read: Duration,
+    /// How long after it the last other request was asked for that was not refused.
+    pub last_other: Duration,
+    /// The longest that a refusal took.
+    pub slowest: Duration,
 }

@@ -39,3 +39,29 @@ pub async fn within<T>(what: &str, limit: Duration, future: impl Future<Output =
         Err(_) => panic!("{what}: not within {limit:?}"),
     }
 }
+
+/// Looks at a condition for so long, again and again.
+///
+/// # Panics
+/// As soon as it does not hold; `look` says with `Err` what it saw.
+pub async fn always<F>(what: &str, long: Duration, mut look: F)
+where
+    F: AsyncFnMut() -> Result<(), String>,
+{
+    let began = Instant::now();
+    loop {
+        if let Err(seen) = look().await {
+            panic!("{what}: no longer after {:?}: {seen}", began.elapsed());
+        }
+        if began.elapsed() >= long {
+            return;
+        }
+        sleep(INTERVAL).await;
+    }
+}
+
+/// `short`, or `long` where the tests may take their time: with LONG=1.
+#[must_use]
+pub fn span(short: Duration, long: Duration) -> Duration {
+    if std::env::var_os("LONG").is_some_and(|v| v == "1") { long } else { short }
+}

@@ -4,6 +4,9 @@
 //! Leader  at once            Once  one more voter holds it        Quorum  committed and applied here
 //! All     committed, and whoever was lent a lease before has applied it, or that lease has ended
 //! ```
+//!
+//! While seats or slots change (more than one list or map counts, or the entry that leaves them is not committed), Once
+//! is as Quorum: one more voter of a list that is being left would be no promise.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -66,7 +69,7 @@ impl Node {
     pub(super) fn wait_for(&mut self, index: Index, waiting: Waiting, level: AckLevel) {
         let accepted = Done { version: index, effect: Effect::Accepted };
         let Life::Bound(bound) = &mut self.life else { return };
-        let settled = bound.latest().is_some_and(|c| c.settled());
+        let settled = bound.settled();
         let Some(leader) = bound.leader() else { return };
         match level {
             AckLevel::Direct | AckLevel::Leader => self.answer(waiting, Ok(accepted)),
@@ -123,7 +126,7 @@ impl Node {
         let me = self.outbox.me.clone();
         let Life::Bound(bound) = &mut self.life else { return };
         let commit = bound.commit;
-        let settled = bound.latest().is_some_and(|c| c.settled());
+        let settled = bound.settled();
         let Bound { configurations, part, .. } = &mut **bound;
         let Part::Leader(leader) = part else { return };
         leader.acks.lent.retain(|_, end| *end > now);

@@ -33,8 +33,8 @@ pub(super) struct Bound {
     pub(super) leader_sign_at: Time,
     /// Rule 6: the end of the longest lease that it ever computed as a leader.
     pub(super) own_lease_end: Time,
-    /// The newest log time echoed by a leader, and its own clock when it had asked for it (rule 10).
-    pub(super) echo: Option<(LogTime, Time)>,
+    /// What is known of the log's time (rule 10).
+    pub(super) echo: Option<Echo>,
     /// A read lease that requires more than is applied yet.
     pub(super) lease_to_come: Option<Lease>,
     /// It confirmed a revocation in this term: no grant of it counts any more.
@@ -44,6 +44,21 @@ pub(super) struct Bound {
     /// Leases are believed only if they were asked for after this (rule 7: a clock jumped).
     pub(super) leases_after: Time,
     testing: Testing,
+}
+
+/// At `at` by the node's own clock the log's time was not beyond `log_time`, says the leader of this term (rule 10).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Echo {
+    pub(super) term: Term,
+    pub(super) log_time: LogTime,
+    pub(super) at: Time,
+}
+
+impl Echo {
+    /// What the log's time is at `now`, at the latest.
+    pub(super) fn latest(&self, now: Time) -> LogTime {
+        self.log_time + now.since(self.at).stretched()
+    }
 }
 
 #[derive(Debug)]
@@ -131,9 +146,15 @@ impl Bound {
             && self.counting().all(|c| if present { c.present().quorum(&yes) } else { c.quorum(&yes) })
     }
 
+    /// No change of seats or slots is under way: one configuration counts, it has one list and one map, and it is
+    /// committed.
+    pub(super) fn settled(&self) -> bool {
+        self.configurations.len() == 1 && self.committed().is_some_and(|c| c.settled())
+    }
+
     /// It holds a seat, and no change of seats or slots is under way: the loss of any minority is survived.
     pub(super) fn settled_with(&self, who: &Incarnation) -> bool {
-        self.configurations.len() == 1 && self.committed().is_some_and(|c| c.settled() && c.seats(who))
+        self.settled() && self.committed().is_some_and(|c| c.seats(who))
     }
 
     /// What a quorum of all configurations that count has reached.

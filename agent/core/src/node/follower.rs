@@ -2,11 +2,11 @@
 
 use crate::api::Event;
 use crate::message::{Append, AppendReply, Body};
-use crate::node::bound::{Bound, Follower, Part};
+use crate::node::bound::{Bound, Echo, Follower, Part};
 use crate::node::{Life, Node};
 use crate::replica::Lease;
 use crate::testing::Mutant;
-use crate::types::{Incarnation, Index, Span, Term};
+use crate::types::{Incarnation, Index, Span, Term, Time};
 
 impl Node {
     pub(super) fn on_append(&mut self, from: Incarnation, append: Append) {
@@ -60,7 +60,8 @@ impl Node {
         let reply = reply(true, matched, bound);
         self.outbox.send(&from, Body::AppendReply(reply));
         if let Some(grant) = append.grant {
-            bound.echo = Some((append.log_time, grant.echo));
+            let echo = Echo { term: append.term, log_time: append.log_time, at: grant.echo };
+            bound.hear_log_time(echo, self.now);
             // Rule 7: voters only, and never again in a term whose leases were revoked.
             let voter = bound.latest().is_some_and(|c| c.seats(&self.outbox.me));
             let believed = grant.echo > bound.leases_after && bound.revoked_in != Some(append.term);
@@ -115,6 +116,17 @@ impl Node {
 }
 
 impl Bound {
+    /// Within a term all echoes say what one leader's log time is at the latest: the one that says the least is the
+    /// nearest to it, for an append that comes late was answered with an older clock. A clock that jumped since says
+    /// nothing (rule 7).
+    fn hear_log_time(&mut self, new: Echo, now: Time) {
+        let kept = self.echo.filter(|old| old.term == new.term && old.at > self.leases_after);
+        let nearer = |old: Echo| new.at > self.leases_after && new.latest(now) < old.latest(now);
+        if kept.is_none_or(nearer) {
+            self.echo = Some(new);
+        }
+    }
+
     /// Takes what is new; says up to where the log is now known to match the leader's, or, where the entry before
     /// the first one is missing or another, the last index that could match.
     fn merge(&mut self, append: &Append) -> Result<Index, Index> {

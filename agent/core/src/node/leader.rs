@@ -9,7 +9,7 @@ use crate::config::Configuration;
 use crate::log::{Entry, Op, Payload};
 use crate::message::{AppendReply, Body, Revoke};
 use crate::node::acks::Acks;
-use crate::node::bound::{Follower, Part};
+use crate::node::bound::{Echo, Follower, Part};
 use crate::node::handover::HandOver;
 use crate::node::reads::Asked;
 use crate::node::room::Room;
@@ -266,7 +266,7 @@ impl Node {
             (leader.quorum_acked_at, leader.higher_term, leader.hands_over());
         bound.leader_sign_at = bound.leader_sign_at.max(quorum_acked_at);
         // Whoever leads next must not be behind the log's time that was kept here (rule 10).
-        bound.echo = Some((log_now, now));
+        bound.echo = Some(Echo { term, log_time: log_now, at: now });
         bound.part = Part::Follower(Follower { leader: None, election_at, out_of_reach: false });
         if let Some(higher) = higher.filter(|t| *t > bound.term) {
             (bound.term, bound.voted_for) = (higher, None);

@@ -106,7 +106,7 @@ impl Node {
     /// Rule 10: where the log's time stands at least, for a node that is about to lead.
     pub(super) fn log_time_at_election(&self) -> LogTime {
         let Life::Bound(bound) = &self.life else { return LogTime(0) };
-        let echoed = bound.echo.map_or(LogTime(0), |(time, at)| time + self.now.since(at).stretched());
+        let echoed = bound.echo.map_or(LogTime(0), |echo| echo.latest(self.now));
         bound.log.last_time().max(echoed)
     }
 

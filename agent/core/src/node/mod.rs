@@ -34,6 +34,8 @@ mod sessions;
 mod size;
 mod snapshot;
 mod status;
+#[cfg(test)]
+mod tests;
 mod writes;
 
 use std::collections::BTreeMap;

@@ -11,13 +11,15 @@ impl Node {
     pub fn status(&self, now: Time) -> Status {
         let me = self.outbox.me.clone();
         let lease_left = self.replica.lease().map_or(Span(0), |l| l.end.since(now));
+        let store = self.replica.store();
         let mut status = Status {
             role: Role::Free,
             generation: None,
             term: 0,
             leader: None,
             commit: 0,
-            applied: self.replica.store().applied(),
+            applied: store.applied(),
+            digest: store.is_whole().then(|| store.digest()),
             ready: false,
             not_ready: self.why_free(),
             lease_left,

@@ -177,3 +177,42 @@ fn digest_of_result(session: Index, seq: u64, done: &Done) -> u64 {
     let numbers = [session, seq, done.version, kind, with].map(number);
     hash([b"result".as_slice(), numbers.as_flattened(), value])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_result_that_is_recorded_again_the_last_one_is_left() {
+        let done = |value: &'static [u8]| {
+            let value = (!value.is_empty()).then(|| bytes::Bytes::from_static(value));
+            Done { version: 7, effect: Effect::Taken(value) }
+        };
+        let sessions = |results: &[&'static [u8]]| {
+            let mut sessions = Sessions::default();
+            sessions.open(1);
+            for value in results {
+                sessions.record(1, 5, done(value));
+            }
+            sessions
+        };
+        let (once, again) = (sessions(&[b"last"]), sessions(&[b"a long first one", b"last"]));
+        assert_eq!(again.recorded(1, 5), Some(&done(b"last")));
+        assert_eq!((again.bytes(), again.digest()), (once.bytes(), once.digest()));
+        assert_ne!(once.digest(), sessions(&[b""]).digest());
+    }
+
+    #[test]
+    fn results_are_found_in_whatever_order_they_were_recorded() {
+        let mut sessions = Sessions::default();
+        sessions.open(1);
+        for seq in [5, 3, 4, 9, 1] {
+            sessions.record(1, seq, Done { version: seq, effect: Effect::Nothing });
+        }
+        for seq in [1, 3, 4, 5, 9] {
+            assert_eq!(sessions.recorded(1, seq).map(|done| done.version), Some(seq));
+        }
+        sessions.end(1);
+        assert_eq!((sessions.bytes(), sessions.digest()), (0, 0));
+    }
+}

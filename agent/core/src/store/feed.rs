@@ -68,6 +68,16 @@ pub enum Removal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap;
 
+impl Changed {
+    /// Why a value is gone, if one is.
+    pub(super) fn removal(&self) -> Option<Removal> {
+        match self {
+            Self::Removed { why, .. } => Some(*why),
+            Self::Put { .. } | Self::Cleared => None,
+        }
+    }
+}
+
 impl Change {
     fn size(&self) -> usize {
         let bytes = match &self.change {
@@ -105,28 +115,28 @@ impl Feed {
         Self { ring: RwLock::default(), bytes, changes }
     }
 
-    fn change(&self, change: impl FnOnce(&mut Ring)) {
-        change(&mut self.ring.write().unwrap_or_else(PoisonError::into_inner));
+    fn change<T>(&self, change: impl FnOnce(&mut Ring) -> T) -> T {
+        change(&mut self.ring.write().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// An entry was applied; what it changed.
-    pub(super) fn push(&self, index: Index, change: Option<(Arc<str>, Changed)>) {
+    /// An entry was applied; what it changed. False: it lies at or before the start, where all is known in part only.
+    pub(super) fn push(&self, index: Index, change: Option<(Arc<str>, Changed)>) -> bool {
         self.change(|ring| {
-            // What lies at or before the start is known in part only.
             if index <= ring.end {
-                return;
+                return false;
             }
             ring.end = index;
-            let Some((cache, change)) = change else { return };
+            let Some((cache, change)) = change else { return true };
             let change = Change { index, cache, change };
             ring.bytes += change.size();
             ring.changes.push_back(change);
             while ring.bytes > self.bytes || ring.changes.len() > self.changes {
-                let Some(dropped) = ring.changes.pop_front() else { return };
+                let Some(dropped) = ring.changes.pop_front() else { break };
                 ring.bytes -= dropped.size();
                 ring.start = dropped.index;
             }
-        });
+            true
+        })
     }
 
     /// Nothing is known up to this position.

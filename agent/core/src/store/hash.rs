@@ -116,6 +116,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn secret_keys_are_those_of_splitmix64() {
+        // The first three numbers for the seed 1234567, as its authors' program prints them.
+        let Keys { start, block, end } = Keys::secret(1_234_567);
+        let known = [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423];
+        assert_eq!([start, block, end], known);
+    }
+
+    #[test]
     fn parts_are_told_apart() {
         let all = [
             hash([b"a".as_slice(), b"bc"]),

@@ -5,7 +5,8 @@
 //!       │                  cache ─▶ { key ─▶ Value (version, end), by end, by version where evicted, limits }
 //!       │                  session ─▶ { floor, seq ─▶ result } }
 //!       ├ applied index, totals, usage of each cache      (derived)
-//!       └ feed: what the last entries changed
+//!       ├ feed: what the last entries changed
+//!       └ marks: digests at positions that every replica passes
 //! ```
 //!
 //! A key always lives in the same shard, on every node. What the log says is applied shard by shard; replicas that
@@ -13,10 +14,12 @@
 //! limits, clearing a cache) every shard does for itself, so that a shard is whole by itself and can be copied while
 //! others go on (rule 11). The locks are for readers on other threads: only the consensus task writes.
 
+mod answer;
 mod cache;
 mod dedup;
 mod feed;
 mod hash;
+mod marks;
 mod record;
 mod shard;
 #[cfg(test)]
@@ -33,10 +36,13 @@ use crate::log::{Entry, Op, Payload, Tag};
 use crate::request::{Done, Effect, Limits};
 use crate::testing::{Mutant, Testing};
 use crate::types::{Index, LogTime};
+use answer::{Answer, both, refused, unknown};
 use dedup::Admission;
 use feed::Feed;
 pub use feed::{Change, Changed, Gap, Removal};
 use hash::Keys;
+use marks::Marks;
+pub use marks::{CHECKPOINT, Removals};
 pub(crate) use record::Copied;
 pub use record::{Ended, Record};
 use shard::{Applied, Shard, Size};
@@ -65,6 +71,7 @@ pub struct Store {
     /// The caches that hold something.
     usage: RwLock<BTreeMap<Arc<str>, Usage>>,
     feed: Feed,
+    marks: Marks,
     testing: Testing,
 }
 
@@ -92,6 +99,7 @@ impl Store {
             dedup: AtomicUsize::new(0),
             usage: RwLock::default(),
             feed: Feed::default(),
+            marks: Marks::default(),
             testing,
         }
     }
@@ -235,7 +243,11 @@ impl Store {
             },
         };
         self.applied.store(entry.index, Ordering::Release);
-        self.feed.push(entry.index, change);
+        let removal = change.as_ref().and_then(|(_, change)| change.removal());
+        // While shards of a snapshot are ahead of the log, what is in them together no other replica ever had.
+        if self.feed.push(entry.index, change) {
+            self.marks.passed(entry.index, removal, || self.digest());
+        }
         done
     }
 
@@ -409,6 +421,7 @@ impl Store {
     pub(crate) fn begin_at(&self, index: Index) {
         let installed = (0..SHARDS).map(|shard| self.read(shard).applied()).max();
         self.feed.begin_at(installed.map_or(index, |installed| installed.max(index)));
+        self.marks.forget();
         self.applied.store(index, Ordering::Release);
     }
 
@@ -420,6 +433,7 @@ impl Store {
         }
         self.count();
         self.feed.begin_at(0);
+        self.marks.forget();
     }
 
     /// Counts anew what each cache holds.
@@ -435,6 +449,24 @@ impl Store {
         *self.usage.write().unwrap_or_else(PoisonError::into_inner) = all;
     }
 
+    /// No shard is ahead of the applied index, as those of a snapshot are at first: the digest means something.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.feed.end() <= self.applied()
+    }
+
+    /// The digests at the last indices that [`CHECKPOINT`] divides, in order.
+    #[must_use]
+    pub fn checkpoints(&self) -> Vec<(Index, u64)> {
+        self.marks.checkpoints()
+    }
+
+    /// What was removed without being asked for, since the process began.
+    #[must_use]
+    pub fn removals(&self) -> Removals {
+        self.marks.removals()
+    }
+
     /// A digest of all values, limits, sessions and results, independent of their order; equal on replicas that applied
     /// the same index.
     #[must_use]
@@ -443,30 +475,4 @@ impl Store {
         const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
         (0..SHARDS).fold(0, |all: u64, shard| all.wrapping_mul(ODD) ^ self.read(shard).digest())
     }
-}
-
-/// What an entry did, and what a watcher sees of it.
-type Answer = (Done, Option<(Arc<str>, Changed)>);
-
-fn unknown(entry: &Entry) -> Done {
-    Done { version: entry.index, effect: Effect::Unknown }
-}
-
-fn refused(entry: &Entry, admission: Admission) -> Done {
-    match admission {
-        Admission::Known(done) => done,
-        Admission::New | Admission::Forgotten => unknown(entry),
-    }
-}
-
-/// The answer of two shards together.
-fn both(one: Done, other: Done) -> Done {
-    let effect = match (one.effect, other.effect) {
-        (Effect::Cleared { values: a }, Effect::Cleared { values: b }) => {
-            Effect::Cleared { values: a.saturating_add(b) }
-        }
-        (Effect::Unknown, _) | (_, Effect::Unknown) => Effect::Unknown,
-        (effect, _) => effect,
-    };
-    Done { version: one.version, effect }
 }

@@ -47,7 +47,8 @@ pub(super) fn configuration(from: Option<proto::Configuration>) -> Result<Arc<Co
         Ok(slots)
     };
     let map = |from: proto::SeatMap| {
-        if from.held_by.len() > SLOTS {
+        // Without anybody in it nothing could be decided.
+        if from.held_by.is_empty() || from.held_by.len() > SLOTS {
             return Err(WireError::Bounds("a seat map"));
         }
         let held = from.held_by.len();

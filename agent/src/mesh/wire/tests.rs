@@ -150,6 +150,7 @@ fn bounds_are_kept() {
         (chunk(0, vec![Record::Floor { session: 1, floor: u64::MAX }]), "a number"),
         (configured(|c| c.lists.clear()), "a configuration"),
         (configured(|c| c.maps = vec![Seats::default(); 3]), "a configuration"),
+        (configured(|c| c.maps = vec![Seats::default()]), "a seat map"),
         (configured(|c| c.lists = vec![Vec::new()]), "a slot list"),
         (configured(|c| c.lists = vec![vec![from().slot; 2]]), "a slot list"),
         (

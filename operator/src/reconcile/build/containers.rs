@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
     Capabilities, ConfigMapKeySelector, Container, ContainerPort, EnvVar, EnvVarSource, ExecAction,
-    HTTPGetAction, Lifecycle, LifecycleHandler, Probe, ResourceRequirements, SecurityContext,
+    HTTPGetAction, Lifecycle, LifecycleHandler, Probe, ResourceRequirements, SecurityContext, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -19,17 +19,19 @@ use crate::reconcile::validate::Validated;
 pub(super) const MIN_EPOCH: &str = "HA_HOSTS_MIN_EPOCH";
 const PROGRAM: &str = "/rauthy-agent";
 const SOCKET: &str = "unix:///run/rauthy/cache.sock";
+/// Where the certificates are mounted.
+pub(super) const TLS_FOLDER: &str = "/etc/rauthy/tls";
 
 /// The agent.
 pub(super) fn agent(cluster: &Validated) -> Container {
     let mut mounts =
         vec![mount("hosts", "/etc/rauthy/hosts", true), mount("token", "/etc/rauthy/token", true), run()];
     if cluster.tls() {
-        mounts.push(mount("tls", "/etc/rauthy/tls", true));
+        mounts.push(mount("tls", TLS_FOLDER, true));
     }
     Container {
         name: AGENT.to_owned(),
-        image: Some(cluster.agent_image.clone()),
+        image: Some(cluster.agent_image.image.clone()),
         image_pull_policy: policy(cluster.spec.agent.image_pull_policy),
         command: Some(vec![PROGRAM.to_owned(), "run".to_owned()]),
         env: Some(agent_env(cluster)),
@@ -64,26 +66,37 @@ pub(super) fn sidecar(agent: Container) -> Container {
 
 /// The application. It gets neither token nor keys: it speaks to its agent by the socket alone.
 pub(super) fn app(cluster: &Validated, app: &AppSpec) -> Container {
-    let mut env = vec![
-        value("HA_MODE", "true"),
-        EnvVar {
-            name: "HA_HOSTS".to_owned(),
-            value_from: Some(EnvVarSource {
-                config_map_key_ref: Some(ConfigMapKeySelector {
-                    name: cluster.names.hosts(),
-                    key: host_list::LINE.to_owned(),
-                    optional: None,
-                }),
-                ..EnvVarSource::default()
-            }),
-            ..EnvVar::default()
-        },
-        value("RAUTHY_CACHE_SOCKET", SOCKET),
-    ];
+    let mut env = vec![value("HA_MODE", "true"), hosts(cluster), value("RAUTHY_CACHE_SOCKET", SOCKET)];
     env.extend(app.env.iter().cloned());
-    let mut mounts = vec![run(), mount("tmp", "/tmp", false)];
+    let ports = app.ports.iter().map(|given| port(&given.name, given.container_port)).collect();
+    container(app, env, vec![run()], ports)
+}
+
+/// The line of the host list.
+pub(super) fn hosts(cluster: &Validated) -> EnvVar {
+    EnvVar {
+        name: "HA_HOSTS".to_owned(),
+        value_from: Some(EnvVarSource {
+            config_map_key_ref: Some(ConfigMapKeySelector {
+                name: cluster.names.hosts(),
+                key: host_list::LINE.to_owned(),
+                optional: None,
+            }),
+            ..EnvVarSource::default()
+        }),
+        ..EnvVar::default()
+    }
+}
+
+/// The application's container, with what the user says and these.
+pub(super) fn container(
+    app: &AppSpec,
+    env: Vec<EnvVar>,
+    mut mounts: Vec<VolumeMount>,
+    ports: Vec<ContainerPort>,
+) -> Container {
+    mounts.push(mount("tmp", "/tmp", false));
     mounts.extend(app.config.as_ref().map(|config| mount("config", &config.mount_path, true)));
-    let ports: Vec<_> = app.ports.iter().map(|given| port(&given.name, given.container_port)).collect();
     Container {
         name: APP.to_owned(),
         image: Some(app.image.clone()),
@@ -107,7 +120,7 @@ fn agent_env(cluster: &Validated) -> Vec<EnvVar> {
     let mut env = vec![
         value("HA_MODE", "true"),
         value("HA_HOSTS_FILE", "/etc/rauthy/hosts/hosts.json"),
-        value(MIN_EPOCH, &cluster.hosts.epoch.to_string()),
+        value(MIN_EPOCH, &cluster.running.list.epoch.to_string()),
         value("CACHE_AUTH_TOKEN_FILE", "/etc/rauthy/token/token"),
         value("CACHE_CLUSTER_NAME", &cluster.names.cluster_id()),
         value("CACHE_INVALIDATE_AFTER", &cluster.spec.cache.invalidate_after),
@@ -117,19 +130,22 @@ fn agent_env(cluster: &Validated) -> Vec<EnvVar> {
         value("LOG_LEVEL", &cluster.spec.agent.log_level),
         value("CACHE_TLS", if cluster.tls() { "true" } else { "false" }),
     ];
-    if cluster.tls() {
-        for (name, file) in [
-            ("CACHE_TLS_SERVER_CERT", "tls.crt"),
-            ("CACHE_TLS_SERVER_KEY", "tls.key"),
-            ("CACHE_TLS_CLIENT_CERT", "tls.crt"),
-            ("CACHE_TLS_CLIENT_KEY", "tls.key"),
-            ("CACHE_TLS_CA_SERVER", "ca.crt"),
-            ("CACHE_TLS_CA_CLIENT", "ca.crt"),
-        ] {
-            env.push(value(name, &format!("/etc/rauthy/tls/{file}")));
-        }
-    }
+    env.extend(certificates(cluster));
     env
+}
+
+/// Where the certificates are; nothing without TLS.
+pub(super) fn certificates(cluster: &Validated) -> impl Iterator<Item = EnvVar> {
+    let files = [
+        ("CACHE_TLS_SERVER_CERT", "tls.crt"),
+        ("CACHE_TLS_SERVER_KEY", "tls.key"),
+        ("CACHE_TLS_CLIENT_CERT", "tls.crt"),
+        ("CACHE_TLS_CLIENT_KEY", "tls.key"),
+        ("CACHE_TLS_CA_SERVER", "ca.crt"),
+        ("CACHE_TLS_CA_CLIENT", "ca.crt"),
+    ];
+    let files = files.into_iter().filter(|_| cluster.tls());
+    files.map(|(name, file)| value(name, &format!("{TLS_FOLDER}/{file}")))
 }
 
 /// What the user says, and a memory limit and request where nothing is said: the cache holds what it promised to
@@ -171,11 +187,11 @@ fn probe(path: &str, period: i32, failures: i32) -> Probe {
     }
 }
 
-fn run() -> k8s_openapi::api::core::v1::VolumeMount {
+fn run() -> VolumeMount {
     mount("run", "/run/rauthy", false)
 }
 
-fn port(name: &str, number: i32) -> ContainerPort {
+pub(super) fn port(name: &str, number: i32) -> ContainerPort {
     ContainerPort {
         name: Some(name.to_owned()),
         container_port: number,
@@ -184,7 +200,7 @@ fn port(name: &str, number: i32) -> ContainerPort {
     }
 }
 
-fn value(name: &str, value: &str) -> EnvVar {
+pub(super) fn value(name: &str, value: &str) -> EnvVar {
     EnvVar { name: name.to_owned(), value: Some(value.to_owned()), value_from: None }
 }
 

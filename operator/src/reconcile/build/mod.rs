@@ -2,25 +2,30 @@
 //! none exist.
 
 mod containers;
+pub mod embedded;
 pub mod host_list;
+pub mod network_policy;
 pub mod pdb;
-pub mod secret;
 pub mod service;
 pub mod service_account;
+pub mod service_monitor;
 pub mod statefulset;
 pub mod template;
-pub mod tls;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::Resource;
 
+use self::service_monitor::ServiceMonitor;
+use super::credentials::{self, Decision};
 use super::dereference::Observed;
 use super::validate::Validated;
 use crate::crd::RauthyCluster;
+use crate::names::TEMPLATE_HASH;
 
 /// Why the objects cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -55,16 +60,26 @@ pub struct Desired {
     pub headless: Service,
     /// The Service for clients.
     pub client: Service,
-    /// A new token, to be created only; none: there is one.
-    pub token: Option<Secret>,
-    /// A new CA, to be created only; none: there is one, or none is wanted.
-    pub ca: Option<Secret>,
-    /// A new certificate; none: the one in use is good, or none is wanted.
-    pub tls: Option<Secret>,
+    /// Certificates and tokens.
+    pub credentials: Decision,
     /// The disruption budget; none: remove it.
     pub pdb: Option<PodDisruptionBudget>,
+    /// Who may reach the members' port; none: remove it.
+    pub network_policy: Option<NetworkPolicy>,
+    /// Where metrics are; none: remove it, or the API server has no such kind.
+    pub monitor: Option<ServiceMonitor>,
     /// The pods.
     pub statefulset: StatefulSet,
+}
+
+impl Desired {
+    /// Hash of what needs a restart of a pod when it changes.
+    #[must_use]
+    pub fn template_hash(&self) -> &str {
+        let template = self.statefulset.spec.as_ref().and_then(|spec| spec.template.metadata.as_ref());
+        let hash = template.and_then(|meta| meta.annotations.as_ref()?.get(TEMPLATE_HASH));
+        hash.map_or("", String::as_str)
+    }
 }
 
 /// Builds everything.
@@ -72,24 +87,25 @@ pub struct Desired {
 /// # Errors
 /// No randomness, or a damaged CA.
 pub fn build(cluster: &Validated, observed: &Observed, now: Timestamp) -> Result<Desired, BuildError> {
-    let tls::Certificates { ca, leaf } = tls::build(cluster, observed, now)?;
+    let credentials = credentials::decide(cluster, observed, now)?;
+    let statefulset = statefulset::build(cluster, credentials.tls.as_ref())?;
     Ok(Desired {
+        credentials,
         service_account: service_account::build(cluster),
         hosts: host_list::build(cluster)?,
         headless: service::headless(cluster),
         client: service::client(cluster),
-        token: secret::build(cluster)?,
-        ca,
-        tls: leaf,
         pdb: pdb::build(cluster),
-        statefulset: statefulset::build(cluster)?,
+        network_policy: network_policy::build(cluster),
+        monitor: service_monitor::build(cluster).filter(|_| observed.monitors),
+        statefulset,
     })
 }
 
 /// Metadata of an object of the cluster. Owner references remove it along with the cluster, without a finalizer
 /// that would outlive an uninstalled operator. They do not block a deletion in the foreground, which would need a
 /// permission of its own.
-fn metadata(cluster: &Validated, name: String) -> ObjectMeta {
+pub(super) fn metadata(cluster: &Validated, name: String) -> ObjectMeta {
     let mut labels = cluster.names.selector();
     labels.insert("app.kubernetes.io/component".to_owned(), "cache".to_owned());
     ObjectMeta {

@@ -11,7 +11,7 @@ use crate::reconcile::validate::Validated;
 /// single member has no budget: it would only block drains.
 #[must_use]
 pub fn build(cluster: &Validated) -> Option<PodDisruptionBudget> {
-    (cluster.size() > 1).then(|| PodDisruptionBudget {
+    (cluster.size() > 1 && cluster.spec.disruption.enabled).then(|| PodDisruptionBudget {
         metadata: metadata(cluster, cluster.names.cluster.clone()),
         spec: Some(PodDisruptionBudgetSpec {
             max_unavailable: Some(IntOrString::Int(1)),

@@ -28,9 +28,13 @@ pub fn headless(cluster: &Validated) -> Service {
 #[must_use]
 pub fn client(cluster: &Validated) -> Service {
     let app = cluster.spec.rauthy.iter().flat_map(|app| &app.ports);
-    let ports = std::iter::once(port("http-agent", HTTP_PORT))
-        .chain(app.map(|given| port(&given.name, given.container_port)))
-        .collect();
+    let agent = (!cluster.embedded()).then(|| port("http-agent", HTTP_PORT));
+    let mut ports: Vec<_> =
+        agent.into_iter().chain(app.map(|given| port(&given.name, given.container_port))).collect();
+    if ports.is_empty() {
+        // A Service needs a port.
+        ports.push(port("mesh", cluster.spec.cache.port));
+    }
     Service {
         metadata: metadata(cluster, cluster.names.client_service()),
         spec: Some(ServiceSpec {

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
     ConfigMapVolumeSource, EmptyDirVolumeSource, KeyToPath, LocalObjectReference, PodSecurityContext,
-    PodSpec, PodTemplateSpec, SeccompProfile, SecretVolumeSource, TopologySpreadConstraint, Volume,
+    PodSpec, PodTemplateSpec, SeccompProfile, Secret, SecretVolumeSource, TopologySpreadConstraint, Volume,
     VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use sha2::{Digest, Sha256};
 
-use super::{BuildError, containers, host_list};
-use crate::names::{AGENT, CLUSTER_UID, TEMPLATE_HASH, TOKEN_KEY};
+use super::{BuildError, containers, embedded, host_list};
+use crate::names::{AGENT, CERTIFICATE, CLUSTER_UID, RESTART, TEMPLATE_HASH, TOKEN_KEY, UPGRADE};
 use crate::reconcile::validate::Validated;
 
 /// User and group of all containers.
@@ -23,27 +23,41 @@ const AGENT_GRACE: i64 = 10;
 /// Seconds for a cluster of agents alone.
 const CACHE_ONLY_GRACE: i64 = 15;
 
-/// The template.
+/// The template; `certificate` is the Secret that pods mount.
 ///
 /// # Errors
 /// It has no JSON form (never in practice).
-pub fn build(cluster: &Validated) -> Result<PodTemplateSpec, BuildError> {
-    let given = cluster.spec.pod.clone().unwrap_or_default();
-    let agent = containers::agent(cluster);
+pub fn build(cluster: &Validated, certificate: Option<&Secret>) -> Result<PodTemplateSpec, BuildError> {
+    let mut given = cluster.spec.pod.clone().unwrap_or_default();
     let (init_containers, containers) = match &cluster.spec.rauthy {
+        Some(app) if cluster.embedded() => (None, vec![embedded::app(cluster, app)]),
         // A native sidecar starts before the application and stops after it.
-        Some(app) => (Some(vec![containers::sidecar(agent)]), vec![containers::app(cluster, app)]),
-        None => (None, vec![agent]),
+        Some(app) => {
+            (Some(vec![containers::sidecar(containers::agent(cluster))]), vec![containers::app(cluster, app)])
+        }
+        None => (None, vec![containers::agent(cluster)]),
     };
+    // An agent reads a changed certificate again; an application with the cache inside has to start again.
+    if let Some(certificate) = certificate.filter(|_| cluster.embedded()) {
+        given.annotations.insert(CERTIFICATE.to_owned(), embedded::fingerprint(certificate));
+    }
     let grace = cluster.spec.rauthy.as_ref();
+    let agent_grace = if cluster.embedded() { 0 } else { AGENT_GRACE };
     let mut labels = given.labels;
     labels.extend(cluster.names.selector());
     labels.insert("app.kubernetes.io/component".to_owned(), "cache".to_owned());
 
+    let mut annotations = given.annotations;
+    for (key, value) in [(RESTART, &cluster.restart), (UPGRADE, &cluster.agent_image.taken)] {
+        // Those that the operator sets win, also by not being there.
+        annotations.remove(key);
+        annotations.extend(value.clone().map(|value| (key.to_owned(), value)));
+    }
+
     let mut template = PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(labels),
-            annotations: Some(given.annotations),
+            annotations: Some(annotations),
             ..ObjectMeta::default()
         }),
         spec: Some(PodSpec {
@@ -54,7 +68,7 @@ pub fn build(cluster: &Validated) -> Result<PodTemplateSpec, BuildError> {
             // Addresses of Services as variables: hundreds of them in a large namespace, and none is used.
             enable_service_links: Some(false),
             termination_grace_period_seconds: Some(grace.map_or(CACHE_ONLY_GRACE, |app| {
-                app.termination_grace_period_seconds.saturating_add(AGENT_GRACE)
+                app.termination_grace_period_seconds.saturating_add(agent_grace)
             })),
             security_context: Some(PodSecurityContext {
                 run_as_non_root: Some(true),
@@ -149,7 +163,7 @@ fn volumes(cluster: &Validated) -> Vec<Volume> {
         }),
         ..Volume::default()
     };
-    let mut volumes = vec![
+    let agent = vec![
         Volume {
             name: "hosts".to_owned(),
             config_map: Some(ConfigMapVolumeSource {
@@ -160,8 +174,9 @@ fn volumes(cluster: &Validated) -> Vec<Volume> {
             ..Volume::default()
         },
         memory("run", "1Mi"),
-        secret("token", cluster.token_secret.clone(), Some(file(TOKEN_KEY))),
+        secret("token", cluster.names.token(), Some(file(TOKEN_KEY))),
     ];
+    let mut volumes = if cluster.embedded() { Vec::new() } else { agent };
     if cluster.tls() {
         volumes.push(secret("tls", cluster.names.tls(), None));
     }

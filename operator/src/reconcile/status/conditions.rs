@@ -1,16 +1,26 @@
 //! The conditions, each with a reason a program can switch on and a message for people.
 
+use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::View;
 use crate::crd::TlsMode;
-use crate::reconcile::build::tls;
+use crate::names::UPGRADE;
+use crate::reconcile::credentials::x509;
+use crate::reconcile::foreign;
+use crate::reconcile::roll::Step;
+use crate::reconcile::scale::Progress;
 
 /// Reason of Available before it was true for the first time.
 const FOUNDING: &str = "Founding";
 
 /// Reason of Progressing until every member served for the first time.
 const CREATING: &str = "Creating";
+
+/// A certificate that ends within this time should have been renewed.
+const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(24 * 14);
+/// Members usually use what they are given within seconds; after this time, in seconds, somebody should have a look.
+const PATIENCE: i64 = 120;
 
 type Verdict = (&'static str, &'static str, String);
 
@@ -21,6 +31,7 @@ pub(super) fn conditions(view: &View<'_>) -> Vec<Condition> {
         ("Degraded", degradation(view)),
         ("TLSReady", tls_ready(view)),
         ("ScalingBlocked", scaling(view)),
+        ("UpdateAvailable", update_available(view)),
         ("Paused", paused(view)),
     ]
     .into_iter()
@@ -64,6 +75,18 @@ pub(super) fn creating(view: &View<'_>) -> bool {
 
 fn available(view: &View<'_>) -> Verdict {
     let (serving, size) = (view.serving, view.size);
+    if view.embedded() {
+        let text = format!(
+            "{} of {size} applications are ready; {} are needed; the cache is inside them",
+            view.ready(),
+            view.majority()
+        );
+        return match view.available() {
+            true => ("True", "ApplicationsReady", text),
+            false if !served_before(view) => ("False", FOUNDING, text),
+            false => ("False", "NoQuorum", text),
+        };
+    }
     match &view.leader {
         Some(leader) if view.available() => {
             ("True", "QuorumServing", format!("{leader} leads, {serving} of {size} members serve"))
@@ -91,23 +114,48 @@ fn progressing(view: &View<'_>) -> Verdict {
     if facts.validated.is_err() || facts.failure.is_some() {
         return ("False", "Stopped", "it cannot go on before what Degraded says is put right".to_owned());
     }
+    match facts.scaling {
+        Progress::Moving(message) | Progress::Blocked(_, message) => {
+            return ("True", "Scaling", message.clone());
+        }
+        Progress::Rest => {}
+    }
     let waiting: Vec<&str> = view.members.iter().filter(|m| !m.ready).map(|m| m.pod.as_str()).collect();
     let outdated: Vec<&str> = view.members.iter().filter(|m| m.outdated).map(|m| m.pod.as_str()).collect();
-    if waiting.is_empty() && !outdated.is_empty() {
-        let message = format!(
-            "{} of {} pods still run an earlier template ({}); delete them one by one, each when the others are ready, \
-             to apply the present one",
-            outdated.len(),
-            view.size,
-            outdated.join(", ")
-        );
-        return ("True", "PodsOutdated", message);
+    let left = format!(
+        "{} of {} pods run an earlier template ({})",
+        outdated.len(),
+        view.members.len(),
+        outdated.join(", ")
+    );
+    if let Some(now) = facts.rolling.text() {
+        let why = why_waiting(view, facts.rolling);
+        let left = if outdated.is_empty() { String::new() } else { format!("{left}; ") };
+        return ("True", "Rolling", format!("{left}{now}{why}"));
+    }
+    if facts.credentials.moving() {
+        let steps = facts.credentials.steps.iter().map(|(_, step)| step.clone());
+        let waiting = facts.credentials.waiting.iter().map(|who| format!("waiting for {who}"));
+        let text: Vec<String> = steps.chain(waiting).collect();
+        return ("True", "Rotating", text.join("; "));
+    }
+    if !outdated.is_empty() {
+        return ("True", "PodsOutdated", format!("{left}; they stay while spec.paused is true"));
     }
     if waiting.is_empty() {
         return ("False", "Complete", "every member serves".to_owned());
     }
     let reason = if creating(view) || !served_before(view) { CREATING } else { "MembersStarting" };
     ("True", reason, format!("waiting for {}", waiting.join(", ")))
+}
+
+/// What the first pod of the newest template that is not ready says.
+fn why_waiting(view: &View<'_>, rolling: &Step) -> String {
+    let member = view.members.iter().find(|m| !m.ready && !m.outdated);
+    match (rolling, member.and_then(|member| member.message.as_ref().map(|message| (member, message)))) {
+        (Step::Wait { .. }, Some((member, message))) => format!(": {}: {message}", member.pod),
+        _ => String::new(),
+    }
 }
 
 /// Whether the condition Degraded is true.
@@ -123,6 +171,12 @@ fn degradation(view: &View<'_>) -> Verdict {
     if let Some(failure) = facts.failure {
         return ("True", "ReconcileFailed", failure.to_owned());
     }
+    if let Some(wrong) = &facts.credentials.request {
+        return ("True", "InvalidRequest", wrong.clone());
+    }
+    if let Some(unusable) = &facts.credentials.token {
+        return ("True", "TokenUnusable", unusable.clone());
+    }
     if let Some(member) = view.members.iter().find(|member| !member.ready && member.last_exit.is_some()) {
         let message = member.last_exit.as_ref().map(|exit| {
             format!(
@@ -136,9 +190,20 @@ fn degradation(view: &View<'_>) -> Verdict {
         let who = if refused.claimed.is_empty() { &refused.from } else { &refused.claimed };
         return ("True", "PeerRefused", format!("{} refuses {who}: {}", member.pod, refused.reason));
     }
-    let missing: Vec<&str> = view.members.iter().filter(|m| !m.ready).map(|m| m.pod.as_str()).collect();
+    // Those that a change of the size brings are no members yet.
+    let members = view.members.iter().take(usize::try_from(view.size).unwrap_or(0));
+    let missing: Vec<&str> = members.filter(|m| !m.ready).map(|m| m.pod.as_str()).collect();
     if !creating(view) && served_before(view) && !missing.is_empty() {
         return ("True", "MembersNotReady", format!("not ready: {}", missing.join(", ")));
+    }
+    let foreign = facts.observed.statefulset.as_ref().map(foreign::fields).unwrap_or_default();
+    if !foreign.is_empty() {
+        let message = format!(
+            "somebody else set fields of the StatefulSet that every new pod gets: {}; remove them there, or say in \
+             spec.pod what you need",
+            foreign.join(", ")
+        );
+        return ("True", "ForeignFields", message);
     }
     ("False", "AsExpected", String::new())
 }
@@ -148,27 +213,73 @@ fn tls_ready(view: &View<'_>) -> Verdict {
     if facts.cluster.spec.tls.mode == TlsMode::Disabled {
         return ("False", "Disabled", "spec.tls.mode is Disabled: members do not encrypt".to_owned());
     }
-    let name = facts.names.tls();
-    match (&facts.observed.tls, facts.observed.tls.as_ref().and_then(tls::inspect)) {
-        (None, _) => ("False", "Missing", format!("the Secret `{name}` does not exist yet")),
-        (Some(_), None) => ("False", "Damaged", format!("the Secret `{name}` holds no usable certificate")),
-        (Some(_), Some(leaf)) if leaf.not_after <= facts.now => {
-            ("False", "Expired", format!("the certificate expired on {}", leaf.not_after))
+    let (name, secured) = (facts.names.tls(), facts.credentials);
+    let leaf = match (&facts.observed.tls, facts.observed.tls.as_ref().and_then(x509::inspect)) {
+        (None, _) => {
+            let waiting = |why: &String| ("False", "SourceUnusable", format!("no certificate yet: {why}"));
+            let missing = || ("False", "Missing", format!("the Secret `{name}` does not exist yet"));
+            return secured.certificate.as_ref().map_or_else(missing, waiting);
         }
-        (Some(_), Some(leaf)) => ("True", "Valid", format!("valid until {}", leaf.not_after)),
+        (Some(_), None) => {
+            return ("False", "Damaged", format!("the Secret `{name}` holds no usable certificate"));
+        }
+        (Some(_), Some(leaf)) => leaf,
+    };
+    let (end, now) = (leaf.not_after, facts.now);
+    let source = secured.certificate.as_ref();
+    if end <= now {
+        let why = source.map(|why| format!("; {why}")).unwrap_or_default();
+        return ("False", "Expired", format!("the certificate expired on {end}{why}"));
+    }
+    if let Some(why) = source {
+        return (
+            "False",
+            "SourceUnusable",
+            format!("{why}; the certificate in use stays, valid until {end}"),
+        );
+    }
+    let waits = if secured.waiting.is_empty() {
+        String::new()
+    } else {
+        format!("; waiting for {}", secured.waiting.join("; "))
+    };
+    if end <= now + EXPIRES_SOON {
+        return (
+            "True",
+            "ExpiresSoon",
+            format!("the certificate expires on {end} and was not renewed yet{waits}"),
+        );
+    }
+    let text = format!("valid until {end}{waits}");
+    match () {
+        () if waits.is_empty() => ("True", "Valid", text),
+        () if now.as_second() >= secured.since.saturating_add(PATIENCE) => ("True", "RotationBlocked", text),
+        () => ("True", "Rotating", text),
     }
 }
 
 fn scaling(view: &View<'_>) -> Verdict {
-    let (asked, size) = (view.facts.cluster.spec.replicas, view.size);
-    if asked == size || view.facts.observed.statefulset.is_none() {
-        return ("False", "NotScaling", String::new());
+    match view.facts.scaling {
+        Progress::Blocked(reason, message) => ("True", reason, message.clone()),
+        Progress::Moving(_) => ("False", "Scaling", String::new()),
+        Progress::Rest => ("False", "NotScaling", String::new()),
     }
-    let message = format!(
-        "spec.replicas is {asked}, and the cluster stays at {size} members: this version cannot change the size of a \
-         running cluster. Set spec.replicas to {size}"
-    );
-    ("True", "NotImplemented", message)
+}
+
+fn update_available(view: &View<'_>) -> Verdict {
+    let image = view.facts.validated.map(|validated| &validated.agent_image);
+    match image.map(|image| (image, &image.newer)) {
+        Ok((image, Some(newer))) => (
+            "True",
+            "NewerAgent",
+            format!(
+                "the agents run {}, the operator brings {newer}; `kubectl annotate --overwrite rauthy {} {UPGRADE}=$(date +%s)` \
+                 takes it, one pod at a time",
+                image.image, view.facts.names.cluster
+            ),
+        ),
+        _ => ("False", "AsExpected", String::new()),
+    }
 }
 
 fn paused(view: &View<'_>) -> Verdict {

@@ -1,16 +1,20 @@
 //! The members one by one: what Kubernetes says of the pod and what the agent says of itself.
 
-use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
-use kube::ResourceExt;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
 use rauthy_proto::cache::{NodeStatus, Role};
 
 use super::Facts;
 use crate::agents::Report;
 use crate::crd::MemberStatus;
+use crate::crd::spec::Engine;
 use crate::crd::status::{LastExit, RefusedPeer};
-use crate::names::{AGENT, APP, TEMPLATE_HASH};
+use crate::names::{AGENT, APP};
+use crate::reconcile::pods;
 use crate::reconcile::validate::belongs;
 
+/// Role and link of a member that is inside its application.
+const EMBEDDED: &str = "Embedded";
 /// Longest text of an agent or a container in the status, in characters.
 const LONGEST: usize = 500;
 /// Refusals that are older, in seconds, are over.
@@ -23,14 +27,20 @@ const MOST_REFUSED: usize = 5;
 pub(super) fn members(facts: &Facts<'_>, size: i32, leader: Option<&NodeStatus>) -> Vec<MemberStatus> {
     let port = facts.cluster.spec.cache.port;
     let slots: Vec<String> = (0..size).map(|ordinal| facts.names.slot(ordinal, port)).collect();
-    let template = template(facts);
+    let set = facts.observed.statefulset.as_ref().filter(|set| belongs(*set, facts.cluster));
     (0..size)
         .map(|ordinal| {
             let name = facts.names.pod(ordinal);
             let pod = facts.observed.pods.iter().find(|pod| pod.metadata.name.as_deref() == Some(&name));
             let report = facts.reports.iter().find(|report| report.pod == name);
             let slot = facts.names.slot(ordinal, port);
-            member(slot, name, pod, report, leader, &slots, template)
+            let member = member(slot, name, pod, report, leader, &slots, set);
+            match facts.cluster.spec.cache.engine {
+                Engine::Agent => member,
+                Engine::Embedded => {
+                    MemberStatus { role: EMBEDDED.to_owned(), link: EMBEDDED.to_owned(), ..member }
+                }
+            }
         })
         .collect()
 }
@@ -42,14 +52,14 @@ fn member(
     report: Option<&Report>,
     leader: Option<&NodeStatus>,
     slots: &[String],
-    template: Option<&String>,
+    set: Option<&StatefulSet>,
 ) -> MemberStatus {
     let node = report.and_then(|report| report.answer.as_ref().ok());
     let caught_up = leader.is_some_and(|leader| leader.members.iter().any(|m| m.slot == slot && m.caught_up));
-    let agent = pod.and_then(|pod| container(pod, AGENT));
+    let agent = pod.and_then(|pod| pods::container(pod, AGENT).or_else(|| pods::container(pod, APP)));
     let last_exit = pod.and_then(last_exit);
     // The agent's word counts before the kubelet's, which lags; where it does not answer, the kubelet asked it.
-    let ready = pod.is_some_and(pod_ready) && node.is_none_or(|node| node.ready);
+    let ready = pod.is_some_and(pods::ready) && node.is_none_or(|node| node.ready);
     let message = if ready { None } else { Some(short(&why_not_ready(pod, node, last_exit.as_ref()))) };
     MemberStatus {
         role: node.map_or("Unknown", |node| role(node.role())).to_owned(),
@@ -59,20 +69,12 @@ fn member(
         message,
         link: short(&link(report)),
         refused: node.map(|node| refused(node, slots)).unwrap_or_default(),
-        outdated: pod.zip(template).is_some_and(|(pod, now)| {
-            pod.annotations().get(TEMPLATE_HASH).is_some_and(|started| started != now)
-        }),
+        outdated: pod.zip(set).is_some_and(|(pod, set)| pods::outdated(pod, set)),
         restarts: agent.map_or(0, |agent| agent.restart_count),
         last_exit,
         slot,
         pod: name,
     }
-}
-
-/// Hash of the template that a new pod would get.
-fn template<'f>(facts: &Facts<'f>) -> Option<&'f String> {
-    let set = facts.observed.statefulset.as_ref().filter(|set| belongs(*set, facts.cluster))?;
-    set.spec.as_ref()?.template.metadata.as_ref()?.annotations.as_ref()?.get(TEMPLATE_HASH)
 }
 
 fn role(role: Role) -> &'static str {
@@ -128,26 +130,10 @@ fn refused(node: &NodeStatus, slots: &[String]) -> Vec<RefusedPeer> {
     peers
 }
 
-fn statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
-    let status = pod.status.iter();
-    status
-        .flat_map(|s| s.init_container_statuses.iter().flatten().chain(s.container_statuses.iter().flatten()))
-}
-
-fn container<'p>(pod: &'p Pod, name: &str) -> Option<&'p ContainerStatus> {
-    statuses(pod).find(|container| container.name == name)
-}
-
-fn pod_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    pod.metadata.deletion_timestamp.is_none()
-        && conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
-}
-
 /// How a container last failed; the agent before the application.
 fn last_exit(pod: &Pod) -> Option<LastExit> {
     let ended = |name: &str| -> Option<LastExit> {
-        let status = container(pod, name)?;
+        let status = pods::container(pod, name)?;
         let now = status.state.as_ref().and_then(|state| state.terminated.as_ref());
         let before = status.last_state.as_ref().and_then(|state| state.terminated.as_ref());
         let failed: &ContainerStateTerminated = now.or(before).filter(|ended| ended.exit_code != 0)?;
@@ -159,7 +145,7 @@ fn last_exit(pod: &Pod) -> Option<LastExit> {
 
 fn why_not_ready(pod: Option<&Pod>, node: Option<&NodeStatus>, exit: Option<&LastExit>) -> String {
     let Some(pod) = pod else { return "the pod does not exist yet".to_owned() };
-    if pod.metadata.deletion_timestamp.is_some() {
+    if pods::ends(pod) {
         return "the pod is being deleted".to_owned();
     }
     let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
@@ -170,7 +156,7 @@ fn why_not_ready(pod: Option<&Pod>, node: Option<&NodeStatus>, exit: Option<&Las
     if let Some(node) = node.filter(|node| !node.not_ready_reason.is_empty()) {
         return node.not_ready_reason.clone();
     }
-    let waiting = statuses(pod).find_map(|status| {
+    let waiting = pods::statuses(pod).find_map(|status| {
         let waiting = status.state.as_ref()?.waiting.as_ref()?;
         let reason = waiting.reason.as_deref()?;
         let usual = matches!(reason, "ContainerCreating" | "PodInitializing" | "CrashLoopBackOff");

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use k8s_openapi::api::apps::v1::StatefulSet;
 use rauthy_e2e::scene::{KUBERNETES, OPERATOR, brief};
 use rauthy_e2e::{eventually, lasts, play};
 use serde_json::{Value, json};
@@ -26,26 +25,6 @@ async fn a_wrong_rauthycluster_is_refused_by_the_api_server_with_a_message_that_
             let text = error.to_string();
             ensure!(words.iter().all(|w| text.contains(w)), "{spec}: {text} does not say {words:?}");
         }
-        Ok(())
-    })
-    .await
-}
-
-#[tokio::test]
-async fn a_change_of_size_is_accepted_changes_nothing_and_says_so() -> anyhow::Result<()> {
-    play("scale", async |scene| {
-        scene.with_agents().await?;
-        scene.kubectl(&["scale", "rauthycluster", "rauthy", "--replicas=5"]).await?;
-        let condition = scene.condition("ScalingBlocked", "True", OPERATOR).await?;
-        ensure!(condition["reason"] == "NotImplemented", "{condition}");
-        lasts("three members", Duration::from_secs(3), async || {
-            let set = scene.api::<StatefulSet>().get("rauthy").await?;
-            let replicas = set.spec.and_then(|s| s.replicas);
-            ensure!(replicas == Some(3), "the StatefulSet has {replicas:?}");
-            anyhow::Ok(())
-        })
-        .await?;
-        scene.condition("Available", "True", OPERATOR).await?;
         Ok(())
     })
     .await

@@ -1,4 +1,5 @@
-//! With TLS nobody gets in who is not of the cluster; without it everything works as well.
+//! With TLS nobody gets in who is not of the cluster; without it everything works as well. The network policy, which would
+//! keep these tests away as well, is switched off here; `network.rs` is about it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 #[tokio::test]
 async fn without_tls_it_works_too() -> anyhow::Result<()> {
     play("plain", async |scene| {
-        scene.with_app(json!({"tls": {"mode": "Disabled"}})).await?;
+        scene.with_app(json!({"tls": {"mode": "Disabled"}, "networkPolicy": {"enabled": false}})).await?;
         scene.app("rauthy-0").await?.put("key", "value").await?;
         let app = scene.app("rauthy-2").await?;
         eventually("it is read", Duration::from_secs(5), async || app.holds("key", Some("value")).await)
@@ -43,7 +44,7 @@ async fn without_tls_it_works_too() -> anyhow::Result<()> {
 #[tokio::test]
 async fn with_tls_a_plain_client_and_one_of_a_foreign_ca_get_nothing() -> anyhow::Result<()> {
     play("tls", async |scene| {
-        scene.with_app(json!({})).await?;
+        scene.with_app(json!({"networkPolicy": {"enabled": false}})).await?;
         let ip = scene.app("rauthy-0").await?.ip;
         let ca = scene.secret("rauthy-tls", "ca.crt").await?;
         let mut roots = RootCertStore::empty();

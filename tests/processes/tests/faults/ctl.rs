@@ -71,29 +71,34 @@ async fn what_it_prints_and_how_it_ends() {
     })
     .await;
     let status = ctl(&cluster, leader, &["status"]);
-    assert!(text(&status.stdout).contains("is not ready: "), "{status:?}");
+    assert!(text(&status.stdout).contains("is not ready ("), "{status:?}");
     let nobody =
         Command::new(cluster.program()).args(["ctl", "--socket", "unix:///none", "status"]).output().unwrap();
     assert_eq!(nobody.status.code(), Some(1), "{nobody:?}");
     assert!(text(&nobody.stderr).contains("unix:///none"), "{nobody:?}");
 }
 
-/// CACHE_LISTEN on loopback TCP, for an application that knows no Unix sockets.
+/// CACHE_LISTEN on a socket and on loopback TCP of both families at once: one cache behind all of them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn over_loopback_tcp() {
+async fn over_a_socket_and_loopback_tcp() {
     let mut cluster = Cluster::prepare(Setup { nodes: 1, ..Setup::default() });
     let node = cluster.node_mut(1);
     node.environment.retain(|name, _| *name == "AGENT_HTTP");
-    node.environment.insert("CACHE_LISTEN", "tcp://127.0.0.1:9000".into());
+    let socket = node.target.clone();
+    node.environment.insert("CACHE_LISTEN", format!("{socket}, tcp://127.0.0.1:9000, tcp://[::1]:9000"));
     node.start();
-    let inside = |arguments: &[&str]| {
+    let inside = |target: &str, arguments: &[&str]| {
         let mut command = cluster.net.command(1, &cluster.program());
-        command.args(["ctl", "--socket", "http://127.0.0.1:9000"]).args(arguments).output().unwrap()
+        command.args(["ctl", "--socket", target]).args(arguments).output().unwrap()
     };
+    let targets = ["http://[::1]:9000", "http://127.0.0.1:9000", &socket];
     eventually("a put over TCP", PATIENCE, async || {
-        let put = inside(&["put", "c", "key", "value"]);
+        let put = inside(targets[0], &["put", "c", "key", "value"]);
         if put.status.success() { Ok(()) } else { Err(text(&put.stderr)) }
     })
     .await;
-    assert_eq!(inside(&["get", "c", "key"]).stdout, b"value");
+    for target in targets {
+        let got = inside(target, &["get", "c", "key"]);
+        assert_eq!(got.stdout, b"value", "{target}: {got:?}");
+    }
 }

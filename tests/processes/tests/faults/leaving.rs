@@ -6,20 +6,20 @@ use rauthy_processes::{Cluster, PATIENCE, Setup, Writers, eventually};
 
 use crate::election::enough;
 
-/// SIGTERM to the leader under writers at the other nodes: not one write fails.
+/// SIGTERM to the leader under 64 writers at the other nodes: not one write fails.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sigterm_hands_over_without_a_failed_write() {
     let mut cluster = Cluster::start(Setup::default()).await;
     let leader = cluster.leader().await;
     let others = cluster.others(leader);
-    let writers = Writers::start(others.iter().map(|n| cluster.node(*n).client().clone()), 8);
-    eventually("300 writes", PATIENCE, async || enough(writers.acknowledged(), 300)).await;
+    let writers = Writers::start(others.iter().map(|n| cluster.node(*n).client().clone()), 32);
+    eventually("1000 writes", PATIENCE, async || enough(writers.acknowledged(), 1000)).await;
     cluster.node(leader).signal("TERM");
     let status = cluster.node_mut(leader).ended(Duration::from_secs(8)).await;
     assert!(status.success(), "{status}");
     let new = cluster.leader_among(&others).await;
     let then = writers.acknowledged();
-    eventually("300 writes more", PATIENCE, async || enough(writers.acknowledged(), then + 300)).await;
+    eventually("1000 writes more", PATIENCE, async || enough(writers.acknowledged(), then + 1000)).await;
     let history = writers.stop().await;
     println!(
         "node {new} leads; {} acknowledged, longest gap {:?}",

@@ -3,11 +3,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod ctl;
+mod delay;
 mod dev;
 mod election;
+mod families;
+mod flood;
 mod freeze;
+mod http;
 mod leaving;
+mod links;
 mod partition;
 mod restart;
 mod settings;
+mod split;
 mod strangers;

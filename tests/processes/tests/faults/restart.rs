@@ -1,6 +1,6 @@
 //! Nodes that come back with empty hands.
 
-use rauthy_processes::{Cluster, PATIENCE, Setup, Writers, eventually};
+use rauthy_processes::{Cluster, Counters, Load, PATIENCE, Setup, Writers, eventually};
 
 use crate::election::enough;
 
@@ -10,6 +10,8 @@ async fn a_rolling_kill_loses_nothing() {
     let mut cluster = Cluster::start(Setup::default()).await;
     let generation = cluster.node(1).status().await.unwrap().generation;
     cluster.put(1, "from the beginning", "still there").await;
+    let recorder = cluster.record(Load { each: 3, ..Load::default() });
+    let counters = Counters::start(&cluster);
     let writers = Writers::start(cluster.nodes().map(|n| n.client().clone()), 2);
     for number in 1..=3 {
         let now = writers.acknowledged();
@@ -26,6 +28,9 @@ async fn a_rolling_kill_loses_nothing() {
     for node in cluster.nodes() {
         history.check(node.client()).await.unwrap_or_else(|lost| panic!("at node {}: {lost}", node.number));
     }
+    let counted = counters.stop().await.check(cluster.node(1).client()).await;
+    println!("{}", counted.unwrap_or_else(|wrong| panic!("{wrong}")));
+    recorder.stop(PATIENCE).await.unwrap().holds_after_deaths("a rolling kill", 300);
     assert_eq!(cluster.get(2, "from the beginning").await, Ok(Some("still there".into())));
     cluster.same_data().await;
 }

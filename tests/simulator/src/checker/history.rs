@@ -23,7 +23,7 @@ const CACHES: [&str; 4] = ["codes", "tickets", COUNTERS, "tight"];
 const SEARCH: lin::Limits = lin::Limits { states: 60_000, tries: 1_500_000 };
 /// The log's time may jump ahead by this when the leader changes: a follower that was not heard for so long still holds an
 /// old echo, and rule 10 has it err on the side of too late.
-const JUMP: u64 = 10_000_000;
+const JUMP: u64 = 1_500_000;
 
 type Key = (&'static str, Bytes);
 

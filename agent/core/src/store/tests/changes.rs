@@ -73,7 +73,7 @@ fn who_is_too_late_is_told_so() {
     // An entry is told of once.
     let feed = Feed::default();
     let again = || Some((Arc::from(CACHE), Changed::Cleared));
-    [1, 2, 2, 1].into_iter().for_each(|index| feed.push(index, again()));
+    assert_eq!([1, 2, 2, 1].map(|index| feed.push(index, again())), [true, true, false, false]);
     assert_eq!(feed.after(0, None, 9).map(|c| c.len()), Ok(2));
     // One that does not fit at all is a gap for whoever has not seen it.
     let small = Feed::bounded(100, 99);
@@ -94,6 +94,7 @@ fn what_a_snapshot_brought_is_a_gap() {
     }
     let covered = log.last - 1; // what the last shard had in it
     copy.begin_at(base);
+    assert!(log.store.is_whole() && !copy.is_whole(), "its digest means nothing yet");
     let (_, seen) = copy.look_up(CACHE, b"k0");
     assert!(seen > base, "what is read there may be of a later entry than is applied everywhere");
     assert_eq!(copy.changes(base, None, 9), Err(Gap));
@@ -103,6 +104,7 @@ fn what_a_snapshot_brought_is_a_gap() {
         let key = format!("k{}", index - base - 1);
         let payload = Payload::Write { tag: None, op: put(&key, "w", None) };
         copy.apply(&Entry { term: 1, index, time: LogTime(0), payload });
+        assert_eq!(copy.is_whole(), index >= covered);
     }
     let changes: Vec<_> = copy.changes(covered, None, 9).into_iter().flatten().map(|c| c.index).collect();
     assert_eq!(changes, [covered + 1, covered + 2]);

@@ -2,6 +2,7 @@
 
 mod caches;
 mod changes;
+mod marks;
 mod operations;
 mod sessions;
 mod snapshot;

@@ -42,7 +42,7 @@ fn end() -> impl Strategy<Value = Option<LogTime>> {
     option::of(number().prop_map(LogTime))
 }
 fn configuration() -> impl Strategy<Value = Arc<Configuration>> {
-    let seats = vec(who(), 0..5).prop_map(|s| s.into_iter().map(|w| (w.slot.clone(), w)).collect::<Seats>());
+    let seats = vec(who(), 1..5).prop_map(|s| s.into_iter().map(|w| (w.slot.clone(), w)).collect::<Seats>());
     let list = btree_set(slot(), 1..5).prop_map(|s| s.into_iter().collect());
     (number(), any::<bool>(), vec(list, 1..=2), vec(seats, 1..=2))
         .prop_map(|(epoch, resizing, lists, maps)| Arc::new(Configuration { epoch, resizing, lists, maps }))

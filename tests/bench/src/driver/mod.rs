@@ -1,0 +1,16 @@
+//! Starting and stopping what is measured.
+//!
+//! * [`Process`]: a child and what it uses · [`Worker`]: a child that takes commands
+//! * [`System`] and [`Cluster`]: what is compared, started on ports of its own · [`Agents`]: agents with their sockets
+//! * [`Plan`]: how much is done
+
+mod agents;
+mod plan;
+mod ports;
+mod process;
+mod systems;
+
+pub use agents::Agents;
+pub use plan::{Plan, Programs};
+pub use process::{Process, Worker, cpu_exactly, resident};
+pub use systems::{Cluster, System};
