@@ -152,10 +152,13 @@ impl Cluster {
         &mut self.nodes[number - 1]
     }
 
-    /// Starts clients at every node, which write down what they are told.
-    #[must_use]
-    pub fn record(&self, load: Load) -> Recorder {
-        Recorder::start(self.nodes().map(|node| (node.number.to_string(), node.target.clone())), load)
+    /// Starts clients at every node, which write down what they are told, and waits until each node has done something
+    /// for them: what is broken then is broken for all of them.
+    pub async fn record(&self, load: Load) -> Recorder {
+        let nodes = self.nodes().map(|node| (node.number.to_string(), node.target.clone()));
+        let recorder = Recorder::start(nodes, load);
+        recorder.written(2, PATIENCE).await;
+        recorder
     }
 
     /// All of them.

@@ -9,7 +9,7 @@ use rauthy_linearizability::{Answer, Condition, Op, Operation, Outcome, Seen, Va
 use tokio::time::Instant;
 
 use crate::caller::{Caller, Mode, Told, Why};
-use crate::{Load, Read, Record, is_number};
+use crate::{Load, Read, Record, is_acknowledged, is_number};
 
 /// One client and what it was told.
 pub(crate) struct Client {
@@ -26,14 +26,21 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) async fn run(mut self, stop: Arc<AtomicBool>, done: Arc<AtomicU64>) -> Record {
+    pub(crate) async fn run(
+        mut self,
+        stop: Arc<AtomicBool>,
+        done: Arc<AtomicU64>,
+        written: Arc<AtomicU64>,
+    ) -> Record {
         for n in 0.. {
             if stop.load(Ordering::Relaxed) {
                 break;
             }
             let before = self.record.operations.len();
             let refused = self.one(n).await;
-            done.fetch_add((self.record.operations.len() - before) as u64, Ordering::Relaxed);
+            let new = &self.record.operations[before..];
+            done.fetch_add(new.len() as u64, Ordering::Relaxed);
+            written.fetch_add(new.iter().filter(|o| is_acknowledged(o)).count() as u64, Ordering::Relaxed);
             let pause = self.load.pause.as_micros() as u64;
             // Longer after a refusal: not to fill the machine with them while there is no leader.
             let pause = if refused.is_some() { 25_000 + pause } else { pause };

@@ -8,7 +8,7 @@ use rauthy_linearizability::session::{self, Observation, Promise};
 use rauthy_linearizability::{Answer, Generation, History, Op, Operation, Outcome, Stats};
 
 use crate::caller::Mode;
-use crate::{Failures, Read, Record, Stay};
+use crate::{Failures, Read, Record, Stay, is_acknowledged};
 
 /// A replica may be so far behind a write that was acknowledged with Quorum: L on the slowest clock, and a little for
 /// the way of the answer to this process.
@@ -89,7 +89,7 @@ impl Record {
                 "{broken}\n  (an answer at level Quorum binds the replicas {BEHIND:?} later, which is added to its time)"
             )
         })?;
-        let acknowledged = self.operations.iter().filter(|o| o.op != Op::Read && is_done(o)).count();
+        let acknowledged = self.operations.iter().filter(|o| is_acknowledged(o)).count();
         Ok(Summary {
             stats,
             acknowledged,
@@ -109,7 +109,7 @@ impl Record {
 
     /// When the writes of these clients were answered.
     fn written(&self, stay: &Stay) -> Vec<u64> {
-        let written = self.operations.iter().filter(|o| o.op != Op::Read && is_done(o));
+        let written = self.operations.iter().filter(|o| is_acknowledged(o));
         written.filter(|o| stay.clients.contains(&o.client)).filter_map(|o| o.ret).collect()
     }
 

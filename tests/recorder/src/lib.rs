@@ -28,8 +28,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rauthy_linearizability::Operation;
 use rauthy_linearizability::session::Observation;
+use rauthy_linearizability::{Op, Operation, Outcome};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -155,6 +155,11 @@ impl Marker {
     }
 }
 
+/// Whether it is a write, and its answer says that it was done (or that its condition does not hold).
+fn is_acknowledged(operation: &Operation<String>) -> bool {
+    operation.op != Op::Read && matches!(operation.outcome, Outcome::Done { .. })
+}
+
 fn micros(began: Instant) -> u64 {
     u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
@@ -163,6 +168,8 @@ fn micros(began: Instant) -> u64 {
 struct Crew {
     stay: Stay,
     stop: Arc<AtomicBool>,
+    /// How many writes through this node were acknowledged so far.
+    written: Arc<AtomicU64>,
     tasks: JoinSet<Record>,
 }
 
@@ -222,12 +229,14 @@ impl Recorder {
         }
         let first = self.next;
         self.next += self.load.each as u64;
-        let (stop, mut tasks) = (Arc::new(AtomicBool::new(false)), JoinSet::new());
+        let (stop, written, mut tasks) =
+            (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default(), JoinSet::new());
         for number in first..self.next {
-            tasks.spawn(self.client(number, name, self.load.deadline).run(stop.clone(), self.done.clone()));
+            let client = self.client(number, name, self.load.deadline);
+            tasks.spawn(client.run(stop.clone(), self.done.clone(), written.clone()));
         }
         let stay = Stay { node: name.to_owned(), clients: first..self.next, began: self.now(), ended: 0 };
-        self.crews.insert(name.to_owned(), Crew { stay, stop, tasks });
+        self.crews.insert(name.to_owned(), Crew { stay, stop, written, tasks });
     }
 
     /// The clients of a node end, each with the answer that it waits for. Others go on to read there until it is gone.
@@ -260,6 +269,26 @@ impl Recorder {
     #[must_use]
     pub fn counter(&self) -> Arc<AtomicU64> {
         self.done.clone()
+    }
+
+    /// Waits until `more` writes than now were acknowledged through each of the nodes. A story that begins or ends before
+    /// says nothing of a node to which its clients had not got yet.
+    ///
+    /// # Panics
+    /// If that takes longer than `within`.
+    pub async fn written(&self, more: u64, within: Duration) {
+        let now =
+            || self.crews.iter().map(|(name, crew)| (name.clone(), crew.written.load(Ordering::Relaxed)));
+        let (before, since) = (now().collect::<BTreeMap<_, _>>(), Instant::now());
+        while !now().all(|(name, written)| written >= before.get(&name).unwrap_or(&0) + more) {
+            let seen = || now().collect::<BTreeMap<_, _>>();
+            assert!(
+                since.elapsed() < within,
+                "not {more} writes more through each node: {before:?}, {:?}",
+                seen()
+            );
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 
     /// Ends the clients, then reads every key through every node in every mode, so that what was lost is missed, and

@@ -13,7 +13,7 @@ async fn slow(delay: Duration, long: Duration) {
     let before = cluster.elections().await;
     let stalls = Stalls::watch();
     let deadline = Duration::from_secs(5);
-    let recorder = cluster.record(Load { each: 1, deadline, ..Load::default() });
+    let recorder = cluster.record(Load { each: 1, deadline, ..Load::default() }).await;
     let marker = recorder.marker();
     let mut refused = 0;
     always(&format!("{delay:?} delay: every agent answers"), long, async || {

@@ -85,7 +85,7 @@ async fn the_leader_is_killed_under_writers() {
     let leader = cluster.leader().await;
     let others = cluster.others(leader);
     let before = cluster.node(leader).status().await.unwrap();
-    let recorder = cluster.record(Load { each: 2, ..Load::default() });
+    let recorder = cluster.record(Load { each: 2, ..Load::default() }).await;
     let writers = Writers::start(others.iter().map(|n| cluster.node(*n).client().clone()), 32);
     eventually("1000 writes", PATIENCE, async || enough(writers.acknowledged(), 1000)).await;
     cluster.node_mut(leader).kill();

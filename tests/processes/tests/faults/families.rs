@@ -13,7 +13,7 @@ async fn fails_over(cluster: &mut Cluster) {
     let leader = cluster.leader().await;
     let others = cluster.others(leader);
     cluster.put(leader, "before", "the leader died").await;
-    let recorder = cluster.record(Load { each: 1, ..Load::default() });
+    let recorder = cluster.record(Load { each: 1, ..Load::default() }).await;
     cluster.node_mut(leader).kill();
     let new = cluster.leader_among(&others).await;
     cluster.put(new, "after", "the leader died").await;

@@ -112,7 +112,7 @@ async fn flood(tls: bool) {
     let leader = cluster.leader().await;
     let targets = [leader, cluster.others(leader)[0]];
 
-    let recorder = cluster.record(Load { each: 1, ..Load::default() });
+    let recorder = cluster.record(Load { each: 1, ..Load::default() }).await;
     let undisturbed = writing(&cluster, tokio::time::sleep(Duration::from_secs(3))).await;
     let memory = targets.map(|target| cluster.node(target).resident());
     let flood = join_all(targets.map(|target| strangers(&cluster, target, ca.as_deref())));

@@ -86,7 +86,7 @@ async fn a_frozen_leader_serves_nothing_stale_when_it_wakes_up() {
     let others = cluster.others(leader);
     cluster.put(leader, "key", "old").await;
     let pause = Duration::from_millis(80);
-    let recorder = cluster.record(Load { each: 2, pause, ..Load::default() });
+    let recorder = cluster.record(Load { each: 2, pause, ..Load::default() }).await;
     cluster.node(leader).freeze();
     let froze = Instant::now();
     cluster.leader_among(&others).await;

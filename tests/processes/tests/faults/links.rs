@@ -47,7 +47,7 @@ async fn cut(what: Cut, long: Duration) {
     let leader = cluster.leader().await;
     let others = cluster.others(leader);
     let pause = Duration::from_millis(80);
-    let recorder = cluster.record(Load { each: 2, pause, ..Load::default() });
+    let recorder = cluster.record(Load { each: 2, pause, ..Load::default() }).await;
     let marker = recorder.marker();
     let stalls = Stalls::watch();
     // Whoever hears a majority, and is heard by it, serves on.

@@ -61,7 +61,7 @@ async fn a_minority_refuses_and_never_serves_a_stale_value() {
     let cluster = Cluster::start(Setup::default()).await;
     let generation = cluster.node(1).status().await.unwrap().generation;
     let leader = cluster.leader().await;
-    let recorder = cluster.record(Load { each: 2, ..Load::default() });
+    let recorder = cluster.record(Load { each: 2, ..Load::default() }).await;
     cut_off(&cluster, leader, "leader").await;
     let leader = cluster.leader().await;
     cut_off(&cluster, cluster.others(leader)[0], "follower").await;
@@ -78,7 +78,7 @@ async fn a_minority_wipes_after_a_while_and_comes_back() {
     let leader = cluster.leader().await;
     let victim = cluster.others(leader)[0];
     cluster.put(leader, "key", "old").await;
-    let recorder = cluster.record(Load { each: 2, ..Load::default() });
+    let recorder = cluster.record(Load { each: 2, ..Load::default() }).await;
     cluster.net.cut(victim);
     let cut = Instant::now();
     eventually("the wipe", PATIENCE, async || {

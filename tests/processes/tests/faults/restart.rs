@@ -10,7 +10,7 @@ async fn a_rolling_kill_loses_nothing() {
     let mut cluster = Cluster::start(Setup::default()).await;
     let generation = cluster.node(1).status().await.unwrap().generation;
     cluster.put(1, "from the beginning", "still there").await;
-    let recorder = cluster.record(Load { each: 3, ..Load::default() });
+    let recorder = cluster.record(Load { each: 3, ..Load::default() }).await;
     let counters = Counters::start(&cluster);
     let writers = Writers::start(cluster.nodes().map(|n| n.client().clone()), 2);
     for number in 1..=3 {

@@ -48,7 +48,7 @@ async fn begin(the_leader_dies: bool) -> Scene {
         cluster.reads(number, "kept?", "from before").await;
     }
     let pause = Duration::from_millis(40);
-    let recorder = cluster.record(Load { each: 2, pause, ..Load::default() });
+    let recorder = cluster.record(Load { each: 2, pause, ..Load::default() }).await;
     eventually("100 answers", PATIENCE, async || crate::election::enough(recorder.answered(), 100)).await;
     cluster.net.cut(two);
     cluster.node_mut(one).kill();
