@@ -6,6 +6,7 @@ mod reads;
 mod reload;
 mod size;
 mod support;
+mod volume;
 mod watch;
 
 use std::collections::BTreeMap;

@@ -135,6 +135,17 @@ impl Cluster {
         self.folder.path()
     }
 
+    /// A second process of a node, told the same, that is to live in another namespace; its socket is its own.
+    #[must_use]
+    pub fn double(&self, of: usize, namespace: usize) -> Node {
+        let first = self.node(of);
+        let mut environment = first.environment.clone();
+        let path = self.folder.path().join(format!("node-{namespace}.sock"));
+        environment.insert("CACHE_LISTEN", format!("unix://{}", path.display()));
+        let enter = self.net.command(namespace, &program());
+        Node::new(namespace, first.slot.clone(), self.folder.path(), environment, &enter)
+    }
+
     /// Where `ctl` of the agent is.
     #[must_use]
     pub fn program(&self) -> PathBuf {
@@ -289,18 +300,40 @@ impl Cluster {
     /// If it gives no answer at all.
     #[must_use]
     pub fn http_of(&self, at: usize, host: &str, path: &str) -> (u16, String) {
+        let answer = self.asking(at, host, path)();
+        answer.unwrap_or_else(|said| panic!("{host} answers nothing to /{path} of node {at}: {said}"))
+    }
+
+    /// What asks for this path of a node's own HTTP port, as often as it is called, on whatever thread: status code and
+    /// body, or what happened instead of an answer.
+    pub fn asks(
+        &self,
+        at: usize,
+        path: &str,
+    ) -> impl FnMut() -> Result<(u16, String), String> + Send + use<> {
+        self.asking(at, self.net.loopback(), path)
+    }
+
+    fn asking(
+        &self,
+        at: usize,
+        host: &str,
+        path: &str,
+    ) -> impl FnMut() -> Result<(u16, String), String> + Send + use<> {
         let request = format!(
             "exec 3<>/dev/tcp/{host}/8081 && \
              printf 'GET /{path} HTTP/1.1\\r\\nHost: agent\\r\\nConnection: close\\r\\n\\r\\n' >&3 && \
              exec timeout 10 cat <&3"
         );
-        let output = self.net.command(at, "bash".as_ref()).args(["-c", &request]).output().unwrap();
-        let answer = String::from_utf8_lossy(&output.stdout).into_owned();
-        let (head, body) = answer
-            .split_once("\r\n\r\n")
-            .unwrap_or_else(|| panic!("{host} answers nothing to /{path} of node {at}: {output:?}"));
-        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
-        (status.unwrap_or_else(|| panic!("{head}")), body.to_owned())
+        let mut command = self.net.command(at, "bash".as_ref());
+        command.args(["-c", &request]);
+        move || {
+            let output = command.output().map_err(|error| error.to_string())?;
+            let answer = String::from_utf8_lossy(&output.stdout).into_owned();
+            let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| format!("{output:?}"))?;
+            let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+            Ok((status.ok_or_else(|| head.to_owned())?, body.to_owned()))
+        }
     }
 
     /// What was elected so far; waits until all nodes are ready.

@@ -59,7 +59,7 @@ impl Node {
     }
 
     /// S2: the list this node acts on is behind what its pod template or a peer knows.
-    fn list_is_behind(&self) -> bool {
+    pub(super) fn list_is_behind(&self) -> bool {
         self.hosts.epoch < self.met_epoch.max(self.settings.min_epoch)
     }
 

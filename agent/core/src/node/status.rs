@@ -59,6 +59,8 @@ impl Node {
     fn why_free(&self) -> &'static str {
         if self.now < self.quarantine_end() {
             "it has just begun and may take part in nothing for a moment"
+        } else if self.list_is_behind() {
+            "its host list is older than one that it knows of (HA_HOSTS_MIN_EPOCH, or a peer's): it founds nothing with it"
         } else if self.reachable().count() == 0 && self.hosts.slots().len() > 1 {
             "it reaches no other member"
         } else {

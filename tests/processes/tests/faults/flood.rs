@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::future::join_all;
-use rauthy_client::{Client, NodeStatus, PutOptions};
-use rauthy_processes::{Cluster, Load, PATIENCE, Setup};
+use rauthy_client::{Client, PutOptions};
+use rauthy_processes::{Cluster, Load, PATIENCE, Setup, Stalls};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+
+use crate::links::{SILENT, nothing_elected};
 
 /// Bad connections to each of two members, the leader and a follower; each opens up to 50 streams.
 const CONNECTIONS: usize = 5_000;
@@ -94,10 +96,6 @@ fn refused(cluster: &Cluster, at: usize) -> f64 {
     counts.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum()
 }
 
-fn elections(views: &[NodeStatus]) -> Vec<(u64, u64, String)> {
-    views.iter().map(|v| (v.term, v.elections, v.generation.clone())).collect()
-}
-
 async fn flood(tls: bool) {
     let mut cluster = Cluster::prepare(Setup { tls, strangers: 1, ..Setup::default() });
     for number in 1..=3 {
@@ -108,15 +106,21 @@ async fn flood(tls: bool) {
     cluster.net.add_addresses(4, SOURCES);
     let network = SOURCES.split(':').next().unwrap();
     let ca = tls.then(|| cluster.node(1).environment["CACHE_TLS_CA_SERVER"].clone());
-    let before = elections(&cluster.all_ready().await);
+    let before = cluster.elections().await;
+    let generation = cluster.node(1).status().await.unwrap().generation;
     let leader = cluster.leader().await;
     let targets = [leader, cluster.others(leader)[0]];
 
     let recorder = cluster.record(Load { each: 1, ..Load::default() }).await;
     let undisturbed = writing(&cluster, tokio::time::sleep(Duration::from_secs(3))).await;
     let memory = targets.map(|target| cluster.node(target).resident());
+    let (marker, stalls) = (recorder.marker(), Stalls::watch());
+    marker.mark();
+    let began = Instant::now();
     let flood = join_all(targets.map(|target| strangers(&cluster, target, ca.as_deref())));
     let disturbed = writing(&cluster, flood).await;
+    let long = began.elapsed();
+    marker.mark();
     println!(
         "TLS: {tls}; 99 % of {} writes took at most {:?} before and of {} {:?} meanwhile",
         undisturbed.1, undisturbed.0, disturbed.1, disturbed.0
@@ -141,10 +145,25 @@ async fn flood(tls: bool) {
         assert!(*most < memory + MEMORY, "{} MiB more at node {target}", (most - memory) >> 20);
     }
     assert!(connections >= 2 * CONNECTIONS * 95 / 100 && streams >= 10_000, "{:?}", disturbed.2);
-    recorder.stop(PATIENCE).await.unwrap().holds("strangers by the thousand", 200);
-    // Each write was acknowledged: a failed one ends the test above.
+    let summary = recorder.stop(PATIENCE).await.unwrap().holds("strangers by the thousand", 200);
+    // Each write of the writers was acknowledged: a failed one ends the test above. And they were served all the time.
+    assert!(disturbed.1 as u64 >= 5 * long.as_secs(), "{} writes in {long:?}", disturbed.1);
+    for (node, written) in &summary.through[1] {
+        let gap = summary.gaps[1][node][0];
+        println!(
+            "TLS: {tls}; node {node} acknowledged {written} others meanwhile, the longest pause was {gap:?}"
+        );
+        assert!(*written as u64 >= long.as_secs(), "{written} writes at node {node} in {long:?}");
+        assert!(gap < SILENT, "no write was answered at node {node} for {gap:?}");
+    }
+    nothing_elected(
+        &format!("strangers by the thousand, TLS: {tls}"),
+        &before,
+        &cluster.elections().await,
+        stalls,
+    );
     let after = cluster.all_ready().await;
-    assert_eq!(elections(&after), before, "nothing was elected");
+    assert!(after.iter().all(|view| view.generation == generation), "the data was lost: {after:?}");
     let view = &after[leader - 1];
     assert!(view.refusals.iter().any(|r| r.from.starts_with(network)), "{:?}", view.refusals);
     assert!(cluster.node(leader).log().lines().count() < 200, "the log is not theirs to fill");

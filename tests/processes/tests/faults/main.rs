@@ -12,8 +12,13 @@ mod freeze;
 mod http;
 mod leaving;
 mod links;
+mod memory;
 mod partition;
+mod reload;
 mod restart;
 mod settings;
 mod split;
 mod strangers;
+#[path = "../../../../agent/tests/cluster/volume.rs"]
+mod volume;
+mod wiped;
