@@ -8,6 +8,7 @@
 //! * [`cache`]: rauthy.cache.v1.Cache, and the standard health and reflection services · [`fn@http`]: probes and metrics, on
 //!   a port that strangers may reach
 //! * `service`, `calls`, `watch`, `session`: its calls one by one, its streams · `streams`: how many, and how they end
+//! * `linger`: how a connection ends, so that its last words are heard
 //! * `requests`: what applications may ask · `reason`: why it is refused
 //! * [`page`]: the status page · [`operations`]: what was asked, how it ended, how long it took
 
@@ -15,6 +16,7 @@ mod calls;
 pub mod deadline;
 mod health;
 mod http;
+mod linger;
 mod listen;
 pub mod operations;
 pub mod page;
@@ -31,6 +33,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures::TryStreamExt;
 use rauthy_client::limits;
 use rauthy_proto::cache::cache_server::CacheServer;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -42,6 +45,7 @@ use crate::config::Listen;
 use crate::runtime::Handle;
 use calls::Calls;
 pub(crate) use calls::judged;
+use linger::Lingering;
 use listen::CacheSocket;
 use streams::Streams;
 
@@ -111,10 +115,11 @@ pub async fn cache(
             let served = match socket {
                 CacheSocket::Unix(socket) => {
                     let (incoming, _file) = socket.into_incoming();
-                    router.serve_with_incoming_shutdown(incoming, stopped).await
+                    router.serve_with_incoming_shutdown(incoming.map_ok(Lingering::new), stopped).await
                 }
                 CacheSocket::Tcp(listener, _) => {
-                    router.serve_with_incoming_shutdown(TcpListenerStream::new(listener), stopped).await
+                    let incoming = TcpListenerStream::new(listener).map_ok(Lingering::new);
+                    router.serve_with_incoming_shutdown(incoming, stopped).await
                 }
             };
             served.map_err(|e| ServeError::Ended { address, why: e.to_string() })
