@@ -19,6 +19,8 @@ const WRONG_SETTINGS: u8 = 78;
 const HAND_OVER: Duration = Duration::from_secs(3);
 /// A process that was told to stop is gone after this long.
 const LEAVE: Duration = Duration::from_secs(5);
+/// A thread that is in the middle of something when all else has ended has this long.
+const AT_WORK: Duration = Duration::from_millis(200);
 
 /// The replicated in-memory cache of Rauthy: one agent runs beside every instance.
 #[derive(Parser)]
@@ -110,7 +112,11 @@ fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     for notice in &config.notices {
         tracing::warn!("{notice}");
     }
-    tokio(workers())?.block_on(agent(config))
+    let runtime = tokio(workers())?;
+    let code = runtime.block_on(agent(config));
+    // Whoever is still at work then is not waited for any longer: the process is gone in time.
+    runtime.shutdown_timeout(AT_WORK);
+    code
 }
 
 fn log_to_stderr(config: &Config) -> anyhow::Result<()> {
