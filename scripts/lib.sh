@@ -116,3 +116,17 @@ own_tools() {
   local dir
   dir=$("$CLUSTER/build") && echo "$dir/cli"
 }
+
+# Debian or Ubuntu, as root; elsewhere the command to type is printed. Nothing is removed.
+install_packages() { # WHAT PACKAGE...
+  local what=$1 command
+  shift
+  command="apt-get install --no-install-recommends --no-remove $*"
+  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then die "$what is missing; to install it: $command"; fi
+  say "installing $*"
+  for try in 1 2; do
+    [ $try = 1 ] || apt-get update -q >&2
+    if DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends --no-remove "$@" >&2; then return; fi
+  done
+  die "that failed; by hand: apt-get update && $command"
+}

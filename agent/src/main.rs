@@ -79,6 +79,12 @@ fn main() -> ExitCode {
 fn completions(shell: Shell) {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "rauthy-agent", &mut script);
+    if shell == Shell::Bash {
+        // clap_complete 4.6 writes the - of the program's name in two ways, so that bash knows no subcommand's words.
+        script = String::from_utf8_lossy(&script)
+            .replace("rauthy__subcmd__agent__", "rauthy__agent__")
+            .into_bytes();
+    }
     // A closed pipe is the reader's wish.
     let _ = std::io::Write::write_all(&mut std::io::stdout(), &script);
 }

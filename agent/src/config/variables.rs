@@ -117,7 +117,7 @@ pub const VARIABLES: &[Variable] = &[
         "CACHE_RECONNECT_TIMEOUT_LOWER",
         "cache-reconnect-timeout-lower",
         "200",
-        "Shortest wait before a redial, in ms",
+        "Shortest wait before a redial, in ms; redhac takes 500, with which a member that was cut off is back later",
     ),
     v(
         "CACHE_RECONNECT_TIMEOUT_UPPER",

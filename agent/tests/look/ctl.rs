@@ -1,7 +1,7 @@
 //! `rauthy-agent ctl` and `completions` against real agents: what is printed, and exit codes.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use rauthy_client::PutOptions;
 use serde_json::Value;
@@ -155,4 +155,42 @@ fn shells_complete_its_words() {
     let Output { status, stderr, .. } = fleet.tool(&["completions", "cmd.exe"]).output().unwrap();
     assert_eq!(status.code(), Some(2));
     assert!(String::from_utf8(stderr).unwrap().contains("bash"));
+}
+
+/// What a bash that loaded the script offers for these words, the last of which is not finished.
+fn completed(fleet: &Fleet, words: &[&str]) -> Vec<String> {
+    const ASK: &str = r#"
+set -eu
+source <("$1" completions bash); shift
+# As readline does it: the function that is registered for the command, and where it finds the words.
+function=$(complete -p rauthy-agent | sed 's/.* -F \([^ ]*\) .*/\1/')
+COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMPREPLY=()
+COMP_LINE="$*" COMP_POINT=${#COMP_LINE}
+"$function" "$1" "${!#}" "${COMP_WORDS[COMP_CWORD - 1]}"
+printf '%s\n' "${COMPREPLY[@]}"
+"#;
+    let program = fleet.tool(&[]).get_program().to_owned();
+    let output = Command::new("bash")
+        .args(["--norc", "--noprofile", "-c", ASK, "bash"])
+        .arg(program)
+        .args(words)
+        .output()
+        .expect("a bash");
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().lines().map(ToOwned::to_owned).collect()
+}
+
+#[test]
+fn a_bash_completes_its_words() {
+    let fleet = Fleet::new(1, false);
+    assert_eq!(completed(&fleet, &["rauthy-agent", "comp"]), ["completions"]);
+    assert_eq!(completed(&fleet, &["rauthy-agent", "ctl", "tra"]), ["transfer"]);
+    assert_eq!(completed(&fleet, &["rauthy-agent", "completions", "ba"]), ["bash"]);
+    assert_eq!(completed(&fleet, &["rauthy-agent", "ctl", "put", "--if-v"]), ["--if-version"]);
+    let all = completed(&fleet, &["rauthy-agent", "ctl", ""]);
+    for command in
+        ["status", "members", "get", "put", "delete", "take", "watch", "transfer", "set-size", "digest"]
+    {
+        assert!(all.iter().any(|word| word == command), "{command} is missing: {all:?}");
+    }
 }

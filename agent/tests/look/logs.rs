@@ -8,9 +8,29 @@ use rustix::process::Signal;
 use super::fleet::{Fleet, TOKEN, ready, until};
 
 #[tokio::test]
-async fn logs_hold_no_key_no_value_and_no_token() {
+async fn logs_as_json_hold_no_key_no_value_and_no_token() {
+    let shown = shown("json").await;
+    let every = shown.iter().flat_map(|log| log.lines());
+    for line in every {
+        assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "no JSON: {line}");
+    }
+    let levels = ["\"level\":\"DEBUG\"", "\"level\":\"TRACE\""];
+    assert!(levels.iter().any(|level| shown[0].contains(level)), "{}", shown[0]);
+}
+
+#[tokio::test]
+async fn logs_as_text_hold_no_key_no_value_and_no_token() {
+    let shown = shown("text").await;
+    assert!([" DEBUG ", " TRACE "].iter().any(|level| shown[0].contains(level)), "{}", shown[0]);
+    assert!(!shown.concat().contains('\u{1b}'), "colours in a file");
+    assert!(shown[0].lines().all(|line| !line.starts_with('{')), "this is JSON: {}", shown[0]);
+}
+
+/// The logs of members and of a stranger who did everything that could be logged; no secret is in them.
+async fn shown(format: &str) -> Vec<String> {
     // Everything that this program says; of the libraries below it as much as LOG_LEVEL=trace lets through.
-    let fleet = Fleet::new(3, true).with("LOG_LEVEL", "trace").with("CACHE_MAX_BYTES", "4Mi");
+    let fleet = Fleet::new(3, true).with("LOG_FORMAT", format);
+    let fleet = fleet.with("LOG_LEVEL", "trace").with("CACHE_MAX_BYTES", "4Mi");
     let mut agents = vec![fleet.start(0), fleet.start(1)];
     ready(&agents).await;
     let wrong = "canary-of-another-token";
@@ -51,15 +71,10 @@ async fn logs_hold_no_key_no_value_and_no_token() {
     for log in &shown {
         assert!(log.lines().count() > 10, "too little is logged to say anything:\n{log}");
         for line in log.lines() {
-            assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "no JSON: {line}");
             for canary in ["canary", TOKEN, wrong] {
                 assert!(!line.contains(canary), "a secret is logged: {line}");
             }
         }
     }
-    assert!(
-        shown[0].contains("\"level\":\"DEBUG\"") || shown[0].contains("\"level\":\"TRACE\""),
-        "{}",
-        shown[0]
-    );
+    shown
 }

@@ -5,6 +5,7 @@
 mod browser;
 mod ctl;
 mod fleet;
+mod grpcurl;
 mod logs;
 mod memory;
 mod metrics;
