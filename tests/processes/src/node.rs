@@ -129,6 +129,23 @@ impl Node {
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
     }
 
+    /// How long its threads waited for a processor so far, all of them together. Zero where the kernel does not say.
+    ///
+    /// # Panics
+    /// If it does not run.
+    #[must_use]
+    pub fn waited(&self) -> Duration {
+        let Ok(threads) = std::fs::read_dir(format!("/proc/{}/task", self.pid())) else {
+            return Duration::ZERO;
+        };
+        let waited = threads.flatten().filter_map(|thread| {
+            // Nanoseconds at work, nanoseconds in the queue, turns.
+            let schedule = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+            schedule.split_whitespace().nth(1)?.parse::<u64>().ok()
+        });
+        Duration::from_nanos(waited.sum())
+    }
+
     /// SIGKILL: it ends at once and says nothing.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {

@@ -1,5 +1,5 @@
-//! A million entries: what they cost in memory, and that a new node gets them all while writes go on. How long that takes
-//! is printed. A program of its own, so that nothing else of the tests runs beside it.
+//! A million entries: what they cost in memory, and that a new node gets them all while writes go on, in under 10 s. A
+//! program of its own, so that nothing else of the tests runs beside it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::Arc;
@@ -21,9 +21,11 @@ const VALUE: usize = 100;
 const CEILING: u64 = 1 << 30;
 /// Requests at a time through each node.
 const AT_A_TIME: u64 = 256;
-/// Of memory beyond key and value: what a value is charged with, and a tenth for what the allocator leaves unused, which
-/// differs from run to run.
-const PER_ENTRY: f64 = 120.0 * 1.1;
+/// Of memory beyond key and value, at most: what a value is charged with. (Measured: 85 to 88, on leader and follower.)
+const PER_ENTRY: f64 = 120.0;
+/// A new node is ready after this time, while writes go on, if it gets a processor. (Measured: 7.6 s while the machine
+/// built other things.)
+const READY: Duration = Duration::from_secs(10);
 
 /// Patience for a machine that does other things as well.
 const FILLED: Duration = Duration::from_secs(600);
@@ -109,12 +111,22 @@ async fn a_million_entries() {
         view => Err(format!("{} of {ENTRIES} entries, {}", view.entries, view.not_ready_reason)),
     })
     .await;
-    let ready = started.elapsed();
+    let (ready, waited) = (started.elapsed(), cluster.node(follower).waited());
     let written = writers.acknowledged();
     let history = writers.stop().await;
     println!(
         "a new node with {ENTRIES} entries is ready after {ready:?}; {written} writes went on meanwhile"
     );
+    if ready >= READY && ready < READY + waited {
+        println!(
+            "EXCUSED: a new node was ready after {ready:?}, of which it waited {waited:?} for a processor"
+        );
+    } else {
+        assert!(
+            ready < READY,
+            "a new node is ready after {ready:?}, of which it waited {waited:?} for a processor"
+        );
+    }
     assert!(written > 0 && history.unknown == 0, "{}", history.last_error);
     history.check(cluster.node(follower).client()).await.unwrap();
     let last = cluster.node(follower).client().get("million", format!("{:0KEY$x}", ENTRIES - 1)).await;

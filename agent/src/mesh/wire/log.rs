@@ -13,8 +13,8 @@ use rauthy_proto::mesh::write::Op as WireOp;
 
 use super::WireError;
 use super::parts::{
-    cache, cache_and_key, condition, count, declared, end, incarnation, key, log_time, put_condition,
-    put_declared, put_incarnation, put_key, slot, value,
+    cache, cache_and_key, condition, count, declared, end, incarnation, key, key_and_value, log_time,
+    put_condition, put_declared, put_incarnation, put_key, slot,
 };
 
 /// More slots or seats than any configuration has.
@@ -148,13 +148,16 @@ fn write(from: proto::Write) -> Result<Payload, WireError> {
         Ok(Tag { session: count(t.session)?, seq: count(t.seq)?, floor: count(t.floor)? })
     });
     let op = match from.op.ok_or(WireError::Missing("what a write does"))? {
-        WireOp::Put(put) => Op::Put {
-            cache: cache(put.cache)?,
-            key: key(&put.key)?,
-            value: value(&put.value)?,
-            expires_at: end(put.expires_at_us)?,
-            condition: condition(put.condition)?,
-        },
+        WireOp::Put(put) => {
+            let (key, value) = key_and_value(&put.key, &put.value)?;
+            Op::Put {
+                cache: cache(put.cache)?,
+                key,
+                value,
+                expires_at: end(put.expires_at_us)?,
+                condition: condition(put.condition)?,
+            }
+        }
         WireOp::Delete(from) => {
             let (cache, key) = cache_and_key(from)?;
             Op::Delete { cache, key }

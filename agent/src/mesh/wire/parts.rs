@@ -80,6 +80,19 @@ pub(super) fn value(value: &[u8]) -> Result<Bytes, WireError> {
     }
 }
 
+/// Both in one piece of memory: they come and go together, and two small ones between the values of the store leave holes
+/// that nothing fits in.
+pub(super) fn key_and_value(key: &[u8], value: &[u8]) -> Result<(Bytes, Bytes), WireError> {
+    if key.len() > KEY_BYTES {
+        return Err(WireError::Bounds("a key"));
+    }
+    if value.len() > VALUE_BYTES {
+        return Err(WireError::Bounds("a value"));
+    }
+    let both = Bytes::from([key, value].concat());
+    Ok((both.slice(..key.len()), both.slice(key.len()..)))
+}
+
 pub(super) fn name(what: &'static str, bytes: &[u8]) -> Result<u128, WireError> {
     Ok(u128::from_be_bytes(bytes.try_into().map_err(|_| WireError::NotAName(what))?))
 }
