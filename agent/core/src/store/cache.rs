@@ -145,3 +145,30 @@ fn charge(value: &Value) -> usize {
 fn digest_of(name: &str, value: &Value) -> u64 {
     hash([name.as_bytes(), value.raw()])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_made_smaller_below_an_eighth_and_no_earlier() {
+        let mut cache = Cache::new(Keys::secret(1));
+        let key = |i: usize| format!("k{i}").into_bytes();
+        for i in 0..1000 {
+            cache.insert("codes", Value::new(&key(i), b"v", 1 + i as Index, None));
+        }
+        // What was removed may count as taken until the table is built anew, so that the capacity is a few less.
+        let full = cache.capacity();
+        let mut least = 0;
+        for i in 0..1000 {
+            cache.remove("codes", &key(i));
+            if cache.len() * SPARSE > full {
+                assert!(cache.capacity() > full / 2, "smaller with {} values already", cache.len());
+                least = cache.len();
+            }
+            if (1..least - SPARSE).contains(&cache.len()) {
+                assert!(cache.capacity() < full / 2, "as large as before with {} values", cache.len());
+            }
+        }
+    }
+}

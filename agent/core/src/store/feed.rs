@@ -158,3 +158,20 @@ impl Feed {
         Ok(ring.changes.range(from..).filter(wanted).take(limit).cloned().collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fills_the_bound_exactly_is_kept() {
+        let change = || (Arc::from("codes"), Changed::Cleared);
+        let size = Change { index: 0, cache: Arc::from("codes"), change: Changed::Cleared }.size();
+        let known = |bytes| {
+            let feed = Feed::bounded(bytes, usize::MAX);
+            assert!((1..=2).all(|index| feed.push(index, Some(change()))));
+            feed.after(0, None, 9).map(|changes| changes.len())
+        };
+        assert_eq!((known(2 * size), known(2 * size - 1)), (Ok(2), Err(Gap)));
+    }
+}
