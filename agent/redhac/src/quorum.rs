@@ -23,13 +23,22 @@ impl AckLevel {
     /// The level as redhac sent it between its nodes.
     #[must_use]
     pub fn get_rpc_value(&self) -> rpc::AckLevel {
-        rpc::AckLevel(self.clone())
+        let level = match self {
+            Self::Quorum => rpc::Level::LevelQuorum(rpc::Empty {}),
+            Self::Once => rpc::Level::LevelOnce(rpc::Empty {}),
+            Self::Leader => rpc::Level::LevelLeader(rpc::Empty {}),
+        };
+        rpc::AckLevel { ack_level: Some(level) }
     }
 
     /// The level that [`AckLevel::get_rpc_value`] gave. `None`, at which redhac panics, is the safest one.
     #[must_use]
     pub fn from_rpc_value(value: Option<rpc::AckLevel>) -> Self {
-        value.map_or(Self::Quorum, |level| level.0)
+        match value.and_then(|level| level.ack_level) {
+            Some(rpc::Level::LevelQuorum(_)) | None => Self::Quorum,
+            Some(rpc::Level::LevelOnce(_)) => Self::Once,
+            Some(rpc::Level::LevelLeader(_)) => Self::Leader,
+        }
     }
 }
 

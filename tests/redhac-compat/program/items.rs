@@ -45,7 +45,12 @@ fn health_has_the_same_form() {
 #[test]
 fn ack_levels_and_reports_have_the_same_form() {
     for level in [AckLevel::Quorum, AckLevel::Once, AckLevel::Leader] {
-        let again: redhac::quorum::AckLevel = AckLevel::from_rpc_value(Some(level.get_rpc_value()));
+        let rpc = level.get_rpc_value();
+        assert!(rpc.ack_level.is_some());
+        assert_eq!(rpc.ack_level, rpc.clone().ack_level);
+        let shown = format!("{:?}", rpc.ack_level);
+        assert!(shown.contains(&format!("Level{level:?}")), "{shown}");
+        let again: redhac::quorum::AckLevel = AckLevel::from_rpc_value(Some(rpc));
         assert_eq!(again, level);
     }
     let server = |state| RpcServer { address: "a:1".into(), state, tx: None, election_ts: 7 };

@@ -3,5 +3,6 @@
 
 mod cluster;
 mod items;
+mod members;
 mod single;
-mod support;
+pub mod support;
