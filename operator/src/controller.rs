@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -113,7 +113,9 @@ async fn controller(
                 Err(ControllerError::ObjectNotFound(cluster)) => {
                     let namespace = cluster.namespace.unwrap_or_default();
                     context.backoff.succeeded(&namespace, &cluster.name);
-                    context.metrics.forget(&Names::new(namespace, cluster.name));
+                    let names = Names::new(namespace, cluster.name);
+                    context.metrics.forget(&names);
+                    context.kept.forget(&names);
                 }
                 // Already logged, with the delay.
                 Err(ControllerError::ReconcilerFailed(..)) => {}
@@ -178,6 +180,11 @@ fn cluster_of_pod(pod: Pod) -> Option<ObjectRef<Guarded>> {
     Some(ObjectRef::new(name).within(&pod.namespace()?))
 }
 
+/// How long to wait after a failure: longer each time, and not less than the API server asks for.
+pub fn delay(context: &Context, namespace: &str, name: &str) -> Duration {
+    context.backoff.failed(namespace, name).max(context.throttle.left(Instant::now()))
+}
+
 /// When to look again after a round that ended early.
 pub fn failed(cluster: Arc<Guarded>, error: &Error, context: Arc<Context>) -> Action {
     let (namespace, name) = (cluster.namespace().unwrap_or_default(), cluster.name_any());
@@ -187,7 +194,7 @@ pub fn failed(cluster: Arc<Guarded>, error: &Error, context: Arc<Context>) -> Ac
         context.backoff.succeeded(&namespace, &name);
         return Action::requeue(LATER);
     }
-    let delay = context.backoff.failed(&namespace, &name);
+    let delay = delay(&context, &namespace, &name);
     tracing::warn!(%namespace, cluster = %name, %error, retry_in_s = delay.as_secs_f32(), "a round failed");
     Action::requeue(delay)
 }

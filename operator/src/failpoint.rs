@@ -5,20 +5,39 @@
 //! FAILPOINT=NAME          at the first time that the place is passed
 //! FAILPOINT=NAME:FILE     the same, once: not when FILE exists, which is made before
 //! ```
+//!
+//! [`stopping_at`] does the same to a single round within a test: what comes after the place never happens.
 
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-/// The places, in the order in which a change passes them.
-pub const ALL: [&str; 8] = [
+use tokio::sync::Notify;
+
+/// The places, in the order in which a change passes them. A test compares them with the code, and ends an operator at each.
+pub const ALL: [&str; 17] = [
+    // The first objects of a cluster.
+    "token-made",
+    "ca-made",
+    "certificate-made",
+    "hosts-written",
+    // Another size.
     "scale-announced",
     "scale-committing",
     "scale-asked",
     "scale-committed",
+    // Another template.
     "roll-transferred",
     "roll-before-delete",
     "roll-deleted",
-    "hosts-written",
+    // Another token: both are accepted, the old one is dropped.
+    "token-added",
+    "token-dropped",
+    // Another authority: made, accepted beside the old one, the certificate is of it, the old one is dropped.
+    "ca-renewed",
+    "ca-added",
+    // Also a certificate alone.
+    "certificate-replaced",
+    "ca-dropped",
 ];
 
 /// Exit code: an abort, as by a signal, runs no destructor and flushes nothing.
@@ -59,9 +78,26 @@ pub fn choose(text: Option<&str>) -> Result<(), String> {
     Ok(())
 }
 
-/// Ends the process if this place was chosen.
-pub fn pass(name: &str) {
+tokio::task_local! {
+    static STOP: Stop;
+}
+
+#[derive(Clone)]
+struct Stop {
+    name: &'static str,
+    reached: Arc<Notify>,
+}
+
+/// Ends the process, or the round of a test, if this place was chosen.
+pub async fn pass(name: &str) {
     debug_assert!(ALL.contains(&name), "{name} is not in the list");
+    if let Ok(stop) = STOP.try_with(Stop::clone)
+        && stop.name == name
+    {
+        stop.reached.notify_one();
+        // Until it is dropped.
+        std::future::pending::<()>().await;
+    }
     let Some(Some(chosen)) = CHOSEN.get() else { return };
     if chosen.name != name {
         return;
@@ -76,12 +112,22 @@ pub fn pass(name: &str) {
     std::process::abort();
 }
 
+/// For tests: runs `round` until it passes the place `name`, and drops it there. None if that happened.
+pub async fn stopping_at<F: Future>(name: &'static str, round: F) -> Option<F::Output> {
+    let stop = Stop { name, reached: Arc::default() };
+    tokio::select! {
+        biased;
+        () = stop.reached.notified() => None,
+        output = STOP.scope(stop.clone(), round) => Some(output),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_place_is_known_or_refused_by_name() {
+    #[tokio::test]
+    async fn a_place_is_known_or_refused_by_name() {
         let chosen = |name: &str, once: Option<&str>| {
             Ok(Chosen { name: name.to_owned(), once: once.map(PathBuf::from) })
         };
@@ -90,6 +136,18 @@ mod tests {
         let error = Chosen::parse("nowhere").unwrap_err();
         assert!(error.contains("`nowhere`") && error.contains("scale-announced"), "{error}");
         // Not chosen: it returns.
-        pass("hosts-written");
+        pass("hosts-written").await;
+    }
+
+    #[tokio::test]
+    async fn a_round_ends_at_its_place_and_at_no_other() {
+        let round = async || {
+            pass("roll-before-delete").await;
+            pass("roll-deleted").await;
+            7
+        };
+        assert_eq!(stopping_at("hosts-written", round()).await, Some(7));
+        assert_eq!(stopping_at("roll-deleted", round()).await, None);
+        assert_eq!(round().await, 7);
     }
 }

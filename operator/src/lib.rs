@@ -10,6 +10,7 @@
 //! * [`agents`]: the admin client to the pods
 //! * [`controller`]: what starts the pipeline: watches, backoff
 //! * [`leader`]: which of the operator's replicas acts
+//! * [`throttle`]: an API server that asks to be left alone
 //! * [`probes`], [`metrics`]: what Kubernetes and Prometheus ask
 //! * [`check`]: whether an operator that was installed can do its work
 //! * [`render`]: what a cluster would get, as text
@@ -26,3 +27,4 @@ pub mod probes;
 pub mod quantity;
 pub mod reconcile;
 pub mod render;
+pub mod throttle;

@@ -15,9 +15,11 @@ use rauthy_operator::leader::fence::{FenceLayer, Tenure};
 use rauthy_operator::metrics::Metrics;
 use rauthy_operator::probes::{self, Readiness};
 use rauthy_operator::reconcile::Context;
+use rauthy_operator::reconcile::credentials::keep::Kept;
 use rauthy_operator::reconcile::events::Publisher;
 use rauthy_operator::reconcile::monitors::Monitors;
 use rauthy_operator::reconcile::validate::Environment;
+use rauthy_operator::throttle::{Throttle, ThrottleLayer};
 use rauthy_operator::{check, controller, crd, failpoint, render};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -144,15 +146,18 @@ async fn run(arguments: Run) -> anyhow::Result<()> {
     }
 
     failpoint::choose(arguments.failpoint.as_deref()).map_err(|error| anyhow!(error))?;
-    let config = kube::Config::infer().await.context(
+    let mut config = kube::Config::infer().await.context(
         "no Kubernetes to talk to: run it in a pod with a service account, or set KUBECONFIG to a file with a current \
          context",
     )?;
-    let tenure = Arc::new(Tenure::default());
+    let (tenure, throttle) = (Arc::new(Tenure::default()), Arc::new(Throttle::default()));
     let for_lease = Client::try_from(config.clone())?;
+    // Its own retries would pass a fence once, and write when the Lease is over.
+    config.default_retry = false;
+    let builder = ClientBuilder::try_from(config)?.with_layer(&ThrottleLayer(throttle.clone()));
     let client = match arguments.leader_election {
-        true => ClientBuilder::try_from(config)?.with_layer(&FenceLayer(tenure.clone())).build(),
-        false => for_lease.clone(),
+        true => builder.with_layer(&FenceLayer(tenure.clone())).build(),
+        false => builder.build(),
     };
     let context = Arc::new(Context {
         client: client.clone(),
@@ -165,6 +170,8 @@ async fn run(arguments: Run) -> anyhow::Result<()> {
         monitors: Monitors::default(),
         metrics: Metrics::default(),
         backoff: controller::Backoff::default(),
+        kept: Kept::default(),
+        throttle,
     });
     let readiness = Arc::new(Readiness::default());
     let probes = tokio::spawn(probes::serve(arguments.probes, readiness.clone(), context.clone()));

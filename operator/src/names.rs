@@ -23,7 +23,8 @@ pub const RESTART: &str = "rauthy.dev/restart";
 /// Annotation of a RauthyCluster: each new value takes the operator's image of the agent. Copied to the StatefulSet when
 /// it was followed, and into the template when the image changed by it.
 pub const UPGRADE: &str = "rauthy.dev/upgrade";
-/// Annotation of pods with the uid of their cluster: an earlier cluster of the same name has another one.
+/// Annotation of pods, and of all that the operator makes, with the uid of their cluster: an earlier cluster of the same
+/// name has another one.
 pub const CLUSTER_UID: &str = "rauthy.dev/cluster-uid";
 /// Annotation of the host list with the hash of the list as the operator wrote it.
 pub const LIST_HASH: &str = "rauthy.dev/list-hash";

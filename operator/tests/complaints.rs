@@ -16,6 +16,7 @@ use rauthy_operator::agents::{Report, leader};
 use rauthy_operator::crd::{RauthyCluster, served};
 use rauthy_proto::cache::{NodeStatus, Role};
 use serde_json::{Value, json};
+use support::world::{ROUNDS, World};
 use support::{Api, HOSTS, Operator, PDB, PODS, STATEFULSET, TLS};
 
 fn pod_template(api: &Api) -> Value {
@@ -67,10 +68,19 @@ async fn a_hash_of_the_certificate_or_of_the_size_in_the_template_that_restarts_
     api.remove(TLS);
     operator.settle().await;
     assert_eq!(pod_template(&api), before, "a new certificate");
-    api.edit(|spec| spec["replicas"] = json!(5));
-    operator.settle().await;
-    assert_eq!(pod_template(&api), before, "another size");
     assert_eq!(api.writes().iter().filter(|write| write.starts_with("DELETE")).count(), 0);
+
+    // Another size, that is reached: what decides about restarts stays, and so does every pod.
+    let world = World::running(3).await;
+    let hash = || pod_template(&world.api)["metadata"]["annotations"]["rauthy.dev/template-hash"].clone();
+    let (before, pods) = (hash(), world.pods());
+    assert!(before.is_string());
+    for size in [5, 3] {
+        world.api.edit(|spec| spec["replicas"] = json!(size));
+        world.reach(&world.operator(), size).await;
+        assert_eq!(hash(), before, "{size} members");
+        assert!(pods.iter().all(|(name, uid)| world.pods().get(name) == Some(uid)), "{size} members");
+    }
 }
 
 /// etcd-operator#193.
@@ -116,27 +126,36 @@ async fn a_budget_that_is_left_behind_and_blocks_drains() {
     assert_eq!(api.get(PDB).unwrap()["spec"]["maxUnavailable"], 1);
 }
 
-/// dragonfly-operator#504. Whatever changed, and whoever is ready: one pod at most goes in one round.
+/// dragonfly-operator#504. Whatever changed, and whoever runs: one pod at most goes in one round, and all are replaced in
+/// the end. Agents that serve fail the test when one of them goes that holds what the others lack.
 #[tokio::test]
 async fn all_replicas_deleted_in_one_pass() {
-    for ready in [3, 2, 1, 0] {
-        let (api, operator) = running().await;
-        for ordinal in ready..3 {
-            let path = format!("{PODS}/rauthy-{ordinal}");
-            let mut pod = api.get(&path).unwrap();
-            pod["status"]["conditions"][0]["status"] = json!("False");
-            api.put(&path, pod);
+    for down in 0..=3 {
+        let world = World::running(3).await;
+        let operator = world.operator();
+        if down > 0 {
+            world.api.edit(|spec| spec["agent"] = json!({ "image": "bad:1" }));
+            operator.round().await.unwrap();
+            // As nodes that die would take them: their successors never run.
+            for ordinal in 0..down {
+                world.lose(&format!("rauthy-{ordinal}"));
+            }
+            world.controllers();
         }
-        api.edit(|spec| spec["agent"] = json!({ "image": "agent:2", "logLevel": "debug" }));
-        for _ in 0..4 {
-            api.writes();
-            let before = api.owned().keys().filter(|path| path.starts_with(PODS)).count();
+        world.api.edit(|spec| spec["agent"] = json!({ "image": "agent:2", "logLevel": "debug" }));
+        let mut deleted = 0;
+        for _ in 0..ROUNDS {
+            let before = world.pods().len();
             let _ = operator.round().await;
-            let after = api.owned().keys().filter(|path| path.starts_with(PODS)).count();
-            assert!(before - after <= 1, "{before} pods, then {after}, {ready} of them ready");
-            // As long as the successor is not ready, nobody else goes.
-            assert!(after >= 2, "{after} pods are left");
+            let gone = before - world.pods().len();
+            assert!(gone <= 1, "{gone} of {before} pods in one round, {down} of them down");
+            deleted += gone;
+            world.controllers();
+            if world.is_rolled() {
+                break;
+            }
         }
+        assert!(world.is_rolled() && deleted == 3, "{deleted} were replaced, {down} were down");
     }
 }
 

@@ -216,7 +216,11 @@ async fn other_certificates(story: &mut Story) {
     tls["metadata"]["annotations"][names::CERT_MANAGER] = json!("true");
     front.api.put(&format!("{secrets}/moved-tls"), tls);
     let asked = "/apis/cert-manager.io/v1/namespaces/idm/certificates/moved-tls";
-    let metadata = json!({ "name": "moved-tls", "namespace": "idm" });
+    let owner = json!([{
+        "apiVersion": "rauthy.dev/v1alpha1", "kind": "RauthyCluster", "name": "moved", "uid": "uid-3", "controller": true,
+    }]);
+    let metadata =
+        json!({ "name": "moved-tls", "namespace": "idm", "uid": "asked", "ownerReferences": owner });
     front.api.put(
         asked,
         json!({ "apiVersion": "cert-manager.io/v1", "kind": "Certificate", "metadata": metadata }),

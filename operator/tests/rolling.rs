@@ -61,7 +61,17 @@ async fn small_clusters_roll_and_an_event_says_what_it_costs() {
         world.roll(&world.operator()).await;
         let said = |(reason, note): &(String, String)| reason == "RollingLosesCache" && note.contains(word);
         assert!(world.api.events().iter().any(said), "{:?}", world.api.events());
-        assert!(world.log.lock().unwrap().generation > 1, "the cache is empty afterwards");
+        let generation = world.log.lock().unwrap().generation;
+        assert!(generation > 1, "the cache is empty afterwards");
+        let status = world.api.cluster().status.unwrap();
+        assert_eq!(
+            (status.generation, status.generation_number),
+            (Some(format!("g{generation}")), Some(generation.into()))
+        );
+        let lost = |(reason, note): &(String, String)| {
+            reason == "CacheLost" && note.contains(&format!("generation {generation} (g"))
+        };
+        assert!(world.api.events().iter().any(lost), "{:?}", world.api.events());
     }
 }
 

@@ -27,7 +27,7 @@ async fn everything_is_created_and_the_statefulset_last() {
         [
             format!("POST {secrets}"),
             format!("POST {secrets}"),
-            format!("PATCH {TLS}"),
+            format!("POST {secrets}"),
             "PATCH /api/v1/namespaces/idm/serviceaccounts/rauthy".to_owned(),
             format!("PATCH {HOSTS}"),
             "PATCH /api/v1/namespaces/idm/services/rauthy".to_owned(),

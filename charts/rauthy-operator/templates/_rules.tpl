@@ -3,10 +3,10 @@ What the operator may do. Each verb is needed: a test takes one after another aw
 stand in one ClusterRole, or in a Role for each of watchNamespaces.
 */ -}}
 {{- define "rauthy-operator.rules" -}}
-# To see the clusters that it runs. It never writes them ...
+# To see the clusters that it runs, and each as it is now before anything is done. It never writes them ...
 - apiGroups: [rauthy.dev]
   resources: [rauthyclusters]
-  verbs: [list, watch]
+  verbs: [get, list, watch]
 # ... but what it has seen of them.
 - apiGroups: [rauthy.dev]
   resources: [rauthyclusters/status]

@@ -37,6 +37,9 @@ pub struct RauthyClusterStatus {
     /// Name of the cache's generation; a new one begins empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<String>,
+    /// Number of the cache's generation: 1 for the first, one more each time that it began again, empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation_number: Option<i64>,
     /// Number of seats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<i32>,

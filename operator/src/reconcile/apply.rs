@@ -14,10 +14,11 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::build::Desired;
-use super::credentials::{Decision, cert_manager};
+use super::credentials::{Decision, cert_manager, steps};
 use super::dereference::Observed;
+use super::validate;
 use crate::failpoint;
-use crate::names::{APPLIED_HASH, MANAGED_BY, MANAGER, Names};
+use crate::names::{APPLIED_HASH, MANAGER, Names};
 
 /// Why an object could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +80,7 @@ struct Writer<'c> {
 pub async fn apply(
     client: &Client,
     names: &Names,
+    uid: &str,
     desired: Desired,
     observed: &Observed,
 ) -> Result<Applied, ApplyError> {
@@ -97,18 +99,37 @@ pub async fn apply(
     } = desired;
     let Decision { token, ca, tls, certificate, withdrawn, progress } = credentials;
     let mut writer = Writer { client, namespace, applied: Applied::default() };
+    let took = |step: &str| progress.steps.iter().any(|(taken, _)| *taken == step);
     if let Some(token) = token {
         writer.secret(token, observed.token.as_ref()).await?;
+    }
+    match () {
+        () if observed.token.is_none() => failpoint::pass("token-made").await,
+        () if took(steps::TOKEN_ADDED) => failpoint::pass("token-added").await,
+        () if took(steps::TOKEN_DROPPED) => failpoint::pass("token-dropped").await,
+        () => {}
     }
     let keeps_ca = ca.is_some();
     if let Some(ca) = ca {
         writer.secret(ca, observed.ca.as_ref()).await?;
     }
+    match () {
+        () if keeps_ca && observed.ca.is_none() => failpoint::pass("ca-made").await,
+        () if took(steps::AUTHORITY_RENEWED) => failpoint::pass("ca-renewed").await,
+        () => {}
+    }
     if withdrawn {
-        writer.withdraw(names).await?;
+        writer.withdraw(names, uid).await?;
     }
     if let Some(tls) = tls {
-        writer.ensure_unchanged(tls, observed.tls.as_ref()).await?;
+        writer.secret(tls, observed.tls.as_ref()).await?;
+        match () {
+            () if observed.tls.is_none() => failpoint::pass("certificate-made").await,
+            () if took(steps::AUTHORITY_ADDED) => failpoint::pass("ca-added").await,
+            () if took(steps::CERTIFICATE_REPLACED) => failpoint::pass("certificate-replaced").await,
+            () if took(steps::AUTHORITY_DROPPED) => failpoint::pass("ca-dropped").await,
+            () => {}
+        }
     }
     if !keeps_ca {
         writer.remove(observed.ca.as_ref()).await?;
@@ -122,7 +143,7 @@ pub async fn apply(
     writer.ensure(service_account, observed.service_account.as_ref()).await?;
     writer.ensure_unchanged(hosts, observed.hosts.as_ref()).await?;
     if !writer.applied.is_empty() {
-        failpoint::pass("hosts-written");
+        failpoint::pass("hosts-written").await;
     }
     writer.ensure(headless, observed.headless.as_ref()).await?;
     writer.ensure(for_clients, observed.client.as_ref()).await?;
@@ -148,8 +169,8 @@ impl Writer<'_> {
         Api::namespaced(self.client.clone(), self.namespace)
     }
 
-    /// Creates and never overwrites: two operators at once cannot both make a token, the second gets a conflict
-    /// and reads the first one's in its next round. What is there is written by compare-and-swap.
+    /// Creates and never overwrites: two operators at once cannot both make a token or a certificate, the second gets a
+    /// conflict and reads the first one's in its next round. What is there is written by compare-and-swap.
     async fn secret(&mut self, secret: Secret, observed: Option<&Secret>) -> Result<(), ApplyError> {
         if observed.is_some() {
             return self.ensure_unchanged(secret, observed).await;
@@ -261,23 +282,27 @@ impl Writer<'_> {
     }
 
     /// Asks cert-manager no more, and removes what it made: it leaves Secrets where they are.
-    async fn withdraw(&mut self, names: &Names) -> Result<(), ApplyError> {
+    async fn withdraw(&mut self, names: &Names, uid: &str) -> Result<(), ApplyError> {
         let api: Api<DynamicObject> =
             Api::namespaced_with(self.client.clone(), self.namespace, &cert_manager::resource());
         let name = names.certificate();
-        match api.delete(&name, &DeleteParams::default()).await {
-            Ok(_) => self.applied.removed.push(format!("Certificate {name}")),
-            // Removed already, or cert-manager is.
-            Err(kube::Error::Api(status)) if status.code == 404 => {}
-            Err(error) => return Err(ApplyError { kind: "Certificate".to_owned(), name, error }),
+        let failed = |error| ApplyError { kind: "Certificate".to_owned(), name: name.clone(), error };
+        // None where cert-manager itself is gone.
+        let asked = api.get_opt(&name).await.map_err(failed)?;
+        if let Some(ours) = asked.filter(|asked| validate::is_of(asked, uid)) {
+            match api.delete(&name, &this(&ours)).await {
+                Ok(_) => self.applied.removed.push(format!("Certificate {name}")),
+                // Removed already, and another one may have its name.
+                Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
+                Err(error) => return Err(failed(error)),
+            }
         }
         let issued: Option<Secret> = self
             .api()
             .get_opt(&names.issued())
             .await
             .map_err(|error| ApplyError { kind: "Secret".to_owned(), name: names.issued(), error })?;
-        let ours = |secret: &Secret| secret.labels().get(MANAGED_BY.0).is_some_and(|by| by == MANAGED_BY.1);
-        self.remove(issued.as_ref().filter(|secret| ours(secret))).await
+        self.remove(issued.as_ref().filter(|secret| validate::is_made_for_us(secret))).await
     }
 
     async fn remove<K>(&mut self, observed: Option<&K>) -> Result<(), ApplyError>
@@ -285,16 +310,19 @@ impl Writer<'_> {
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
     {
         let Some(object) = observed else { return Ok(()) };
-        // Only the object that was looked at, not a new one of the same name.
-        let preconditions = Preconditions { uid: object.uid(), resource_version: None };
-        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-        match self.api::<K>().delete(&object.name_any(), &params).await {
+        match self.api::<K>().delete(&object.name_any(), &this(object)).await {
             Ok(_) => self.applied.removed.push(title(object)),
             Err(kube::Error::Api(status)) if status.code == 404 => {}
             Err(error) => return Err(failed(object, error)),
         }
         Ok(())
     }
+}
+
+/// Only the object that was looked at, not a new one of the same name.
+fn this<K: Resource>(object: &K) -> DeleteParams {
+    let preconditions = Preconditions { uid: object.uid(), resource_version: None };
+    DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() }
 }
 
 fn title<K: Resource<DynamicType = ()>>(object: &K) -> String {

@@ -30,6 +30,8 @@ pub struct Observed {
     pub client: Option<Service>,
     /// The token that the members use, or those while it is replaced.
     pub token: Option<Secret>,
+    /// That Secret as it was, where somebody deleted or edited it.
+    pub kept_token: Option<Secret>,
     /// The user's Secret with a token, if the spec names one.
     pub given_token: Option<Secret>,
     /// The CA.
@@ -117,6 +119,7 @@ pub async fn dereference(
         headless,
         client: client_service,
         token,
+        kept_token: None,
         given_token,
         ca,
         tls: leaf,

@@ -19,6 +19,8 @@ use crate::crd::{MemberStatus, RauthyCluster, RauthyClusterStatus};
 use crate::names::MANAGER;
 
 const PEER_REFUSED: &str = "PeerRefused";
+/// Reason of the event, and of the condition, about a cluster that cannot be read.
+pub const UNREADABLE: &str = "Unreadable";
 /// Longest note that the API server takes, in bytes.
 const LONGEST: usize = 1000;
 /// The same words about the same object are not repeated within this time.
@@ -103,7 +105,10 @@ const TLS: [&str; 4] = ["SourceUnusable", "ExpiresSoon", "Expired", "RotationBlo
 /// The steps that were taken in replacing certificates and tokens.
 #[must_use]
 pub fn steps(taken: &credentials::Progress) -> Vec<Note> {
-    taken.steps.iter().map(|(reason, text)| normal(reason, text.clone())).collect()
+    let loud = |reason| matches!(reason, credentials::steps::TOKEN_LOST | credentials::steps::TOKEN_RESTORED);
+    let note =
+        |(reason, text): &(&'static str, String)| Note { warning: loud(reason), reason, text: text.clone() };
+    taken.steps.iter().map(note).collect()
 }
 
 fn conditions(old: &RauthyClusterStatus, new: &RauthyClusterStatus, notes: &mut Vec<Note>) {
@@ -210,8 +215,11 @@ impl Publisher {
                 tracing::info!(%namespace, cluster = %name, "{}: {}", note.reason, note.text);
             }
             let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
-            if let Err(error) = api.create(&PostParams::default(), &self.event(about, &name, note)).await {
+            let event = self.event(about, &name, note.clone());
+            if let Err(error) = api.create(&PostParams::default(), &event).await {
                 tracing::warn!(cluster = %name, %error, "an event cannot be written");
+                // It may be found again, and was not said.
+                self.forget(about, &note);
             }
         }
     }
@@ -244,18 +252,9 @@ impl Publisher {
     fn is_new(&self, about: &ObjectReference, note: &Note) -> bool {
         let now = Instant::now();
         let mut recent = self.recent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let waits = note.reason == DRAINS_WAIT;
         recent.retain(|_, until| now < *until);
-        let mut note = note.clone();
-        let mut quiet = if waits { QUIET_REFUSALS } else { QUIET };
-        if note.reason == PEER_REFUSED
-            && let (Some((member, _)), Some((_, reason))) =
-                (note.text.split_once(' '), note.text.rsplit_once(": "))
-        {
-            note.text = format!("{member}: {reason}");
-            quiet = QUIET_REFUSALS;
-        }
-        match recent.entry((about.uid.clone().unwrap_or_default(), note)) {
+        let (key, quiet) = said(about, note);
+        match recent.entry(key) {
             Entry::Occupied(_) => false,
             Entry::Vacant(free) => {
                 free.insert(now + quiet);
@@ -263,4 +262,24 @@ impl Publisher {
             }
         }
     }
+
+    fn forget(&self, about: &ObjectReference, note: &Note) {
+        let mut recent = self.recent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        recent.remove(&said(about, note).0);
+    }
+}
+
+/// What counts as the same, and for how long it is not said again.
+fn said(about: &ObjectReference, note: &Note) -> ((String, Note), Duration) {
+    // What lasts until a person acts.
+    let waits = matches!(note.reason, DRAINS_WAIT | UNREADABLE);
+    let (mut note, mut quiet) = (note.clone(), if waits { QUIET_REFUSALS } else { QUIET });
+    if note.reason == PEER_REFUSED
+        && let (Some((member, _)), Some((_, reason))) =
+            (note.text.split_once(' '), note.text.rsplit_once(": "))
+    {
+        note.text = format!("{member}: {reason}");
+        quiet = QUIET_REFUSALS;
+    }
+    ((about.uid.clone().unwrap_or_default(), note), quiet)
 }

@@ -13,7 +13,8 @@ pub fn note(cluster: &RauthyCluster, new: &RauthyClusterStatus, reports: &[Repor
     let before = cluster.status.as_ref()?.generation.as_ref()?;
     let after = new.generation.as_ref().filter(|after| *after != before)?;
     let why = reason(reports, &cluster.spec.cache.invalidate_after);
-    let text = format!("the cache began again, empty: generation {after} after {before}; {why}");
+    let number = new.generation_number.map(|number| format!(" {number}")).unwrap_or_default();
+    let text = format!("the cache began again, empty: generation{number} ({after} after {before}); {why}");
     Some(Note { warning: true, reason: "CacheLost", text })
 }
 
@@ -52,6 +53,7 @@ mod tests {
         };
         let status = |generation: &str| RauthyClusterStatus {
             generation: Some(generation.to_owned()),
+            generation_number: Some(2),
             ..RauthyClusterStatus::default()
         };
         let report = |pod: &str, wipes: u64| Report {
@@ -63,7 +65,7 @@ mod tests {
         let told = |reports: &[Report]| note(&cluster(Some("a")), &status("b"), reports).unwrap().text;
         assert!(told(&[report("x", 0), report("y", 0)]).ends_with("had it: x, y started anew"));
         let mixed = told(&[report("x", 2), report("y", 0)]);
-        assert!(mixed.contains("generation b after a; x had no quorum for longer than"), "{mixed}");
+        assert!(mixed.contains("generation 2 (b after a); x had no quorum for longer than"), "{mixed}");
         assert!(mixed.ends_with("10s, and wiped it; y started anew"), "{mixed}");
     }
 }

@@ -19,6 +19,7 @@ pub mod roll;
 pub mod scale;
 pub mod status;
 pub mod touch;
+mod unreadable;
 pub mod validate;
 
 use std::sync::Arc;
@@ -27,7 +28,6 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::core::DeserializeGuard;
-use kube::core::error_boundary::InvalidObject;
 use kube::runtime::controller::Action;
 use kube::{Api, Client, Resource, ResourceExt};
 
@@ -35,7 +35,7 @@ use self::apply::{Applied, ApplyError};
 use self::build::BuildError;
 use self::build::host_list::{Running, Stage};
 use self::dereference::Observed;
-use self::events::{Note, Publisher};
+use self::events::Publisher;
 use self::monitors::Monitors;
 use self::roll::Acted;
 use self::scale::{Answer, Progress, Step};
@@ -98,6 +98,10 @@ pub struct Context {
     pub metrics: Metrics,
     /// Failures in a row, per cluster.
     pub backoff: crate::controller::Backoff,
+    /// The tokens of the clusters, against their loss.
+    pub kept: credentials::keep::Kept,
+    /// How long the API server wants to be left alone.
+    pub throttle: Arc<crate::throttle::Throttle>,
 }
 
 /// One round.
@@ -108,25 +112,33 @@ pub async fn reconcile(
     guarded: Arc<DeserializeGuard<RauthyCluster>>,
     context: Arc<Context>,
 ) -> Result<Action, Error> {
-    let cluster = match &guarded.0 {
-        Ok(cluster) => cluster,
-        Err(invalid) => {
-            let reporting = unreadable(&guarded, invalid, &context);
-            tokio::time::timeout(ROUND, reporting).await.map_err(|_| Error::Timeout)?;
-            return Ok(Action::await_change());
-        }
-    };
-    if cluster.metadata.deletion_timestamp.is_some() {
-        return Ok(Action::await_change());
-    }
     let begun = Instant::now();
-    let round = tokio::time::timeout(ROUND, Box::pin(round(cluster, &context)));
-    let result = round.await.unwrap_or(Err(Error::Timeout));
+    let look = tokio::time::timeout(ROUND, Box::pin(look(&guarded, &context)));
+    let result = look.await.unwrap_or(Err(Error::Timeout));
     context.metrics.reconciled(result.is_ok(), begun.elapsed());
     if result.is_ok() {
-        context.backoff.succeeded(&cluster.namespace().unwrap_or_default(), &cluster.name_any());
+        context.backoff.succeeded(&guarded.namespace().unwrap_or_default(), &guarded.name_any());
     }
     result
+}
+
+/// Reads the cluster itself. What the watch has seen only says which one to look at: it may lag behind what another
+/// replica, or this one, has done already, and a request that was followed must not be followed again.
+async fn look(seen: &DeserializeGuard<RauthyCluster>, context: &Context) -> Result<Action, Error> {
+    let namespace = seen.namespace().unwrap_or_default();
+    let api: Api<DeserializeGuard<RauthyCluster>> = Api::namespaced(context.client.clone(), &namespace);
+    let Some(guarded) = api.get_opt(&seen.name_any()).await.map_err(Error::Read)? else {
+        // Deleted; its objects follow by their owner references.
+        return Ok(Action::await_change());
+    };
+    match &guarded.0 {
+        Ok(cluster) if cluster.metadata.deletion_timestamp.is_some() => Ok(Action::await_change()),
+        Ok(cluster) => round(cluster, context).await,
+        Err(invalid) => {
+            unreadable::tell(&guarded.object_ref(&()), unreadable::misfit(invalid), context).await?;
+            Ok(Action::requeue(LATER))
+        }
+    }
 }
 
 async fn round(cluster: &RauthyCluster, context: &Context) -> Result<Action, Error> {
@@ -134,7 +146,21 @@ async fn round(cluster: &RauthyCluster, context: &Context) -> Result<Action, Err
     let monitors = context.monitors.served(&context.client).await;
     // Each step in a box: unoptimised, all of them in one future are too much for the stack of a thread.
     let observed = Box::pin(dereference::dereference(&context.client, cluster, &names, monitors));
-    let observed = observed.await.map_err(Error::Read)?;
+    let mut observed = match observed.await {
+        Ok(observed) => observed,
+        Err(error) => {
+            if let Some(text) = unreadable::forbidden(&error) {
+                unreadable::tell(&cluster.object_ref(&()), text, context).await?;
+            }
+            return Err(Error::Read(error));
+        }
+    };
+    let uid = cluster.metadata.uid.as_deref().unwrap_or_default();
+    let token = observed.token.as_ref();
+    // That of somebody else says nothing, and is not touched.
+    if token.is_none_or(|token| validate::belongs(token, cluster)) {
+        observed.kept_token = context.kept.look(&names, uid, token);
+    }
     // Also when the spec is wrong: what runs goes on to run, and the status says so.
     let access = access(cluster, &names, &observed);
     let reports = match &access {
@@ -156,7 +182,7 @@ async fn round(cluster: &RauthyCluster, context: &Context) -> Result<Action, Err
             scaling = step.progress;
             match Box::pin(make(validated, &observed, &reports, &mut secured, context)).await {
                 Ok((applied, template)) => {
-                    passed(&before, &validated.running);
+                    passed(&before, &validated.running).await;
                     match replace(validated, &observed, &reports, access.as_ref(), &template, context).await {
                         Ok(acted) => {
                             rolling = acted;
@@ -221,7 +247,11 @@ async fn make(
     *secured = desired.credentials.progress.clone();
     // Steps are told when they are taken.
     let steps = std::mem::take(&mut secured.steps);
-    let applied = apply::apply(&context.client, &validated.names, desired, observed).await?;
+    if let Some(token) = &desired.credentials.token {
+        context.kept.writing(&validated.names, token);
+    }
+    let (names, uid) = (&validated.names, validated.uid.as_str());
+    let applied = apply::apply(&context.client, names, uid, desired, observed).await?;
     secured.steps = steps;
     let wants =
         [Some(Want::List(validated.running.list.epoch)), secured.wanted.as_ref().map(Want::Credentials)];
@@ -233,13 +263,13 @@ async fn make(
 }
 
 /// Where tests end the operator: a step of a change of the size is written, and nothing has come of it yet.
-fn passed(before: &Running, now: &Running) {
+async fn passed(before: &Running, now: &Running) {
     let stage = |running: &Running| running.change.as_ref().map(|change| change.stage);
     match (stage(before), stage(now)) {
         (before, now) if before == now => {}
-        (_, Some(Stage::Announced)) => failpoint::pass("scale-announced"),
-        (_, Some(Stage::Committing)) => failpoint::pass("scale-committing"),
-        (Some(Stage::Committing), None) => failpoint::pass("scale-committed"),
+        (_, Some(Stage::Announced)) => failpoint::pass("scale-announced").await,
+        (_, Some(Stage::Committing)) => failpoint::pass("scale-committing").await,
+        (Some(Stage::Committing), None) => failpoint::pass("scale-committed").await,
         _ => {}
     }
 }
@@ -293,7 +323,7 @@ async fn resize(
             }
             None => Err(format!("the pod {leader} is gone")),
         };
-        failpoint::pass("scale-asked");
+        failpoint::pass("scale-asked").await;
         answer = Some(Answer::of(reply));
     }
     scale::step(&facts, answer.as_ref())
@@ -358,15 +388,4 @@ async fn write_status(
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
         Err(error) => Err(error),
     }
-}
-
-/// An object that does not fit the types (an older CRD is installed): nothing is touched, and it says so.
-async fn unreadable(guarded: &DeserializeGuard<RauthyCluster>, invalid: &InvalidObject, context: &Context) {
-    let text = format!(
-        "the operator cannot read this RauthyCluster ({}); is the CustomResourceDefinition of the same version as the \
-         operator?",
-        invalid.error
-    );
-    let note = Note { warning: true, reason: "Unreadable", text };
-    context.publisher.publish(&guarded.object_ref(&()), vec![note]).await;
 }

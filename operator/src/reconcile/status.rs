@@ -121,6 +121,7 @@ pub fn status(facts: &Facts<'_>) -> RauthyClusterStatus {
         selector: names.selector_text(),
         leader: view.leader,
         term: view.term,
+        generation_number: number(view.generation.as_ref(), cluster),
         generation: view.generation,
         size: view.seats,
         certificate: observed.tls.as_ref().and_then(certificate),
@@ -133,6 +134,21 @@ pub fn status(facts: &Facts<'_>) -> RauthyClusterStatus {
 fn generation(leader: Option<&NodeStatus>, cluster: &RauthyCluster) -> Option<String> {
     let now = leader.map(|node| node.generation.clone()).filter(|name| !name.is_empty());
     now.or_else(|| cluster.status.as_ref()?.generation.clone())
+}
+
+/// Counted from the status: another name is one more.
+fn number(generation: Option<&String>, cluster: &RauthyCluster) -> Option<i64> {
+    let now = generation?;
+    let before = cluster
+        .status
+        .as_ref()
+        .and_then(|status| Some((status.generation.as_ref()?, status.generation_number)));
+    Some(match before {
+        None => 1,
+        // An earlier version of the operator did not count.
+        Some((before, number)) if before == now => number.unwrap_or(1),
+        Some((_, number)) => number.unwrap_or(1).saturating_add(1),
+    })
 }
 
 fn certificate(secret: &Secret) -> Option<CertificateStatus> {

@@ -1,6 +1,6 @@
 //! Step 2: from what a user wrote and what exists to something that can be built. Pure.
 
-use k8s_openapi::api::core::v1::ResourceRequirements;
+use k8s_openapi::api::core::v1::{ResourceRequirements, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 use secrecy::SecretString;
@@ -13,7 +13,7 @@ use super::image::{self, AgentImage};
 use crate::agents::Report;
 use crate::crd::spec::Engine;
 use crate::crd::{RauthyCluster, RauthyClusterSpec, TlsMode};
-use crate::names::{HTTP_PORT, Names, RENEW, SLOTS};
+use crate::names::{CLUSTER_UID, HTTP_PORT, MANAGED_BY, Names, RENEW, SLOTS};
 use crate::quantity::{self, NotAQuantity};
 
 /// Memory that the agent's log takes at most: its ring, the tail that a snapshot keeps for those who still load it, and
@@ -188,6 +188,7 @@ pub fn validate(
         return Err(Invalid::Replicas(spec.replicas));
     }
     check_owners(observed, &uid)?;
+    check_issued(&spec, observed)?;
     check_app(&spec)?;
 
     let (max_bytes, derived_memory) = memory(&spec)?;
@@ -240,6 +241,7 @@ fn check_owners(observed: &Observed, uid: &str) -> Result<(), Invalid> {
         token,
         ca,
         tls,
+        certificate,
         pdb,
         network_policy,
         monitor,
@@ -253,6 +255,7 @@ fn check_owners(observed: &Observed, uid: &str) -> Result<(), Invalid> {
     own(token.as_ref(), uid)?;
     own(ca.as_ref(), uid)?;
     own(tls.as_ref(), uid)?;
+    own_kind("Certificate", certificate.as_ref(), uid)?;
     own(pdb.as_ref(), uid)?;
     own(network_policy.as_ref(), uid)?;
     own(monitor.as_ref(), uid)?;
@@ -263,26 +266,57 @@ fn owner<K: Resource>(object: &K) -> Option<&OwnerReference> {
     object.meta().owner_references.iter().flatten().find(|owner| owner.controller == Some(true))
 }
 
+/// Whether an object belongs to the cluster of this uid. One whose owner reference somebody took away is known by the uid
+/// that the operator wrote beside it, and gets the reference back.
+pub(super) fn is_of<K: Resource>(object: &K, uid: &str) -> bool {
+    match owner(object) {
+        Some(owner) => owner.uid == uid,
+        None => object
+            .meta()
+            .annotations
+            .as_ref()
+            .and_then(|all| all.get(CLUSTER_UID))
+            .is_some_and(|of| of == uid),
+    }
+}
+
 /// Whether an object belongs to the cluster, not to nobody or to an earlier cluster of the same name.
 #[must_use]
 pub fn belongs<K: Resource>(object: &K, cluster: &RauthyCluster) -> bool {
-    owner(object).is_some_and(|owner| Some(&owner.uid) == cluster.metadata.uid.as_ref())
+    cluster.metadata.uid.as_ref().is_some_and(|uid| is_of(object, uid))
 }
 
 fn own<K: Resource<DynamicType = ()>>(object: Option<&K>, uid: &str) -> Result<(), Invalid> {
-    let Some(object) = object else { return Ok(()) };
-    let owner = owner(object);
-    if owner.is_some_and(|owner| owner.uid == uid) {
-        return Ok(());
-    }
-    Err(Invalid::Foreign {
-        kind: K::kind(&()).into_owned(),
-        name: object.name_any(),
-        owner: owner.map_or("nobody".to_owned(), |owner| match owner.kind.as_str() {
-            "RauthyCluster" => "an earlier RauthyCluster that is still being removed".to_owned(),
-            kind => format!("{kind} `{}`", owner.name),
+    own_kind(&K::kind(&()), object, uid)
+}
+
+fn own_kind<K: Resource>(kind: &str, object: Option<&K>, uid: &str) -> Result<(), Invalid> {
+    let Some(object) = object.filter(|object| !is_of(*object, uid)) else { return Ok(()) };
+    let owner = owner(object).map_or("nobody".to_owned(), |owner| match owner.kind.as_str() {
+        "RauthyCluster" => "an earlier RauthyCluster that is still being removed".to_owned(),
+        kind => format!("{kind} `{}`", owner.name),
+    });
+    Err(Invalid::Foreign { kind: kind.to_owned(), name: object.name_any(), owner })
+}
+
+/// What cert-manager makes has no owner reference, but the label that the operator told it to put there.
+fn check_issued(spec: &RauthyClusterSpec, observed: &Observed) -> Result<(), Invalid> {
+    let issued = observed.source.as_ref().filter(|_| spec.tls.mode == TlsMode::CertManager);
+    match issued.filter(|secret| !is_made_for_us(secret)) {
+        Some(secret) => Err(Invalid::Foreign {
+            kind: "Secret".to_owned(),
+            name: secret.name_any(),
+            owner: owner(secret)
+                .map_or("nobody".to_owned(), |owner| format!("{} `{}`", owner.kind, owner.name)),
         }),
-    })
+        None => Ok(()),
+    }
+}
+
+/// Whether cert-manager made a Secret by what the operator asked for.
+#[must_use]
+pub fn is_made_for_us(secret: &Secret) -> bool {
+    secret.labels().get(MANAGED_BY.0).is_some_and(|by| by == MANAGED_BY.1)
 }
 
 fn check_app(spec: &RauthyClusterSpec) -> Result<(), Invalid> {
@@ -359,6 +393,9 @@ fn memory(spec: &RauthyClusterSpec) -> Result<(u64, Option<u64>), Invalid> {
 /// Secret.
 fn check_token(spec: &RauthyClusterSpec, names: &Names, observed: &Observed) -> Result<(), Invalid> {
     let named = spec.auth.as_ref().and_then(|auth| auth.token_secret_name.clone());
+    if observed.kept_token.is_some() {
+        return Ok(());
+    }
     match (&observed.token, named, &observed.given_token) {
         (Some(secret), ..) if tokens::read(secret).is_none() => Err(Invalid::Token(names.token())),
         (Some(_), ..) | (None, None, _) => Ok(()),
@@ -371,6 +408,9 @@ fn check_token(spec: &RauthyClusterSpec, names: &Names, observed: &Observed) -> 
 /// The tokens by which the agents that run can be asked, whatever else may be wrong with the cluster.
 #[must_use]
 pub fn usable_tokens(cluster: &RauthyCluster, observed: &Observed) -> Option<Vec<SecretString>> {
+    if let Some(kept) = &observed.kept_token {
+        return tokens::read(kept);
+    }
     let secret = observed.token.as_ref()?;
     belongs(secret, cluster).then(|| tokens::read(secret))?
 }

@@ -1,5 +1,7 @@
 //! Three agents, what their volumes show, and who is let in by whom.
 
+#![allow(dead_code, reason = "each test file uses a part")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
@@ -9,7 +11,9 @@ use k8s_openapi::api::core::v1::{Pod, Secret};
 use rauthy_operator::agents::{Access, AgentError, Agents, Report};
 use rauthy_operator::names::Names;
 use rauthy_operator::reconcile::credentials::tokens;
-use rauthy_operator::reconcile::credentials::x509::{Authority, Ca, accepted, authorities, field, leaf};
+use rauthy_operator::reconcile::credentials::x509::{
+    Authority, Ca, accepted, authorities, field, leaf, paired,
+};
 use rauthy_proto::admin::{SetSizeReply, SetSizeRequest};
 use rauthy_proto::cache::{ConfigurationStatus, Credentials, NodeStatus, Role};
 use secrecy::ExposeSecret;
@@ -176,10 +180,19 @@ impl Agents for World {
     fn ask<'a>(&'a self, access: &'a Access, pods: &'a [Pod]) -> BoxFuture<'a, Vec<Report>> {
         Box::pin(async move {
             let tls = access.tls.as_ref().expect("a certificate");
-            let mine = Uses {
-                chain: field(tls, "tls.crt").unwrap().to_owned(),
-                bundle: authorities(field(tls, "ca.crt").unwrap()).unwrap(),
-                tokens: access.tokens.iter().map(|token| token.expose_secret().to_owned()).collect(),
+            let mine = || {
+                let (chain, key) = (field(tls, "tls.crt")?.to_owned(), field(tls, "tls.key")?);
+                let bundle = authorities(field(tls, "ca.crt")?)?;
+                let tokens = access.tokens.iter().map(|token| token.expose_secret().to_owned()).collect();
+                paired(&chain, key).then_some(Uses { chain, bundle, tokens })
+            };
+            // Somebody edited it.
+            let Some(mine) = mine().filter(|mine| mine.accepts(mine, 0).is_ok()) else {
+                let silent = |pod: &Pod| Report {
+                    pod: pod.metadata.name.clone().unwrap(),
+                    answer: Err("no TLS".to_owned()),
+                };
+                return pods.iter().map(silent).collect();
             };
             let report = |pod: &Pod| {
                 let (name, ordinal) = (pod.metadata.name.clone().unwrap(), ordinal(pod));

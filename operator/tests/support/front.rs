@@ -127,7 +127,8 @@ impl Front {
         Client::new(service, "default")
     }
 
-    fn serve(
+    /// One request's answer.
+    pub fn serve(
         &self,
         method: &Method,
         uri: &http::Uri,

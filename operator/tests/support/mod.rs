@@ -3,11 +3,13 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod faults;
 pub mod world;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode};
 use kube::Client;
@@ -15,14 +17,19 @@ use kube::client::Body;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 use rauthy_operator::agents::{Agents, ByPodAddress};
-use rauthy_operator::controller::{Backoff, failed};
+use rauthy_operator::controller::{Backoff, delay, failed};
 use rauthy_operator::crd::RauthyCluster;
 use rauthy_operator::metrics::Metrics;
+use rauthy_operator::reconcile::credentials::keep::Kept;
 use rauthy_operator::reconcile::events::Publisher;
 use rauthy_operator::reconcile::monitors::Monitors;
 use rauthy_operator::reconcile::validate::Environment;
 use rauthy_operator::reconcile::{Context, Error, reconcile};
+use rauthy_operator::throttle::{Throttle, ThrottleLayer};
 use serde_json::{Value, json};
+use tower::Layer;
+
+use self::faults::{Fault, Gate};
 
 /// What the server holds, by path.
 #[derive(Default)]
@@ -38,6 +45,8 @@ struct State {
     refused: Option<(&'static str, u16)>,
     /// Whether requests get no answer.
     hangs: bool,
+    /// The next request that fails.
+    fault: Option<Fault>,
 }
 
 /// The server.
@@ -179,23 +188,63 @@ impl Api {
         self.0.lock().unwrap().hangs = false;
     }
 
+    /// One request fails in this way; events are not counted.
+    pub fn fail_once(&self, fault: Fault) {
+        self.0.lock().unwrap().fault = Some(fault);
+    }
+
+    /// Whether it has failed since.
+    pub fn has_failed(&self) -> bool {
+        self.0.lock().unwrap().fault.is_none()
+    }
+
+    /// Stops failing.
+    pub fn heal(&self) {
+        self.0.lock().unwrap().fault = None;
+    }
+
     pub fn client(&self) -> Client {
+        self.client_through(Gate::default(), Arc::default())
+    }
+
+    /// A client whose requests pass this gate, and that notes how long it is to wait.
+    pub fn client_through(&self, gate: Gate, throttle: Arc<Throttle>) -> Client {
         let api = self.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
-            let api = api.clone();
+            let (api, gate) = (api.clone(), gate.clone());
             async move {
                 let (head, body) = request.into_parts();
                 let body = body.collect_bytes().await.unwrap();
+                if head.method != Method::GET && !head.uri.path().contains("/events") {
+                    gate.pass(&format!("{} {}", head.method, head.uri.path())).await;
+                }
                 if api.0.lock().unwrap().hangs {
                     std::future::pending::<()>().await;
                 }
-                let (code, value) = api.answer(&head.method, head.uri.path(), &body);
-                let answer =
-                    Response::builder().status(code).body(Body::from(value.to_string().into_bytes()));
+                let fault = api.due(head.uri.path());
+                let (code, value) = match fault {
+                    Some(fault) => failure(StatusCode::from_u16(fault.code).unwrap()),
+                    None => api.answer(&head.method, head.uri.path(), &body),
+                };
+                let mut answer = Response::builder().status(code);
+                if let Some(seconds) = fault.and_then(|fault| fault.retry_after) {
+                    answer = answer.header("Retry-After", seconds);
+                }
+                let answer = answer.body(Body::from(value.to_string().into_bytes()));
                 Ok::<_, Infallible>(answer.unwrap())
             }
         });
-        Client::new(service, "default")
+        Client::new(ThrottleLayer(throttle).layer(service), "default")
+    }
+
+    fn due(&self, path: &str) -> Option<Fault> {
+        let mut state = self.0.lock().unwrap();
+        if path.contains("/events") {
+            return None;
+        }
+        let fault = state.fault?;
+        state.fault = fault.after.checked_sub(1).map(|after| Fault { after, ..fault });
+        (fault.after == 0).then_some(fault)
     }
 
     /// One request's answer.
@@ -237,9 +286,21 @@ impl Api {
                 (StatusCode::CREATED, store(&mut state.objects, path, json!({}), value, version))
             }
             Method::PATCH => {
+                let (whole, applied) = (!path.ends_with("/status"), value["kind"].is_string());
                 let path = path.trim_end_matches("/status").to_owned();
-                let old = state.objects.get(&path).cloned().unwrap_or_else(|| json!({}));
-                (StatusCode::OK, store(&mut state.objects, path, old, value, version))
+                let meant = value["metadata"]["resourceVersion"].clone();
+                match state.objects.get(&path).cloned() {
+                    // Only an apply makes an object.
+                    None if !(whole && applied) => failure(StatusCode::NOT_FOUND),
+                    Some(old) if !meant.is_null() && meant != old["metadata"]["resourceVersion"] => {
+                        failure(StatusCode::CONFLICT)
+                    }
+                    None if !meant.is_null() => failure(StatusCode::CONFLICT),
+                    old => {
+                        let old = old.unwrap_or_else(|| json!({}));
+                        (StatusCode::OK, store(&mut state.objects, path, old, value, version))
+                    }
+                }
             }
             Method::PUT => match state.objects.get(path).cloned() {
                 None => failure(StatusCode::NOT_FOUND),
@@ -254,11 +315,14 @@ impl Api {
                 }
             },
             Method::DELETE => {
-                let uid = state.objects.get(path).map(|object| object["metadata"]["uid"].clone());
-                let meant = &value["preconditions"]["uid"];
-                match uid {
+                let meant = &value["preconditions"];
+                let differs = |object: &Value| {
+                    let other = |key: &str| !meant[key].is_null() && meant[key] != object["metadata"][key];
+                    other("uid") || other("resourceVersion")
+                };
+                match state.objects.get(path) {
                     None => failure(StatusCode::NOT_FOUND),
-                    Some(uid) if !meant.is_null() && *meant != uid => failure(StatusCode::CONFLICT),
+                    Some(object) if differs(object) => failure(StatusCode::CONFLICT),
                     Some(_) => {
                         state.objects.remove(path);
                         (StatusCode::OK, json!({ "kind": "Status", "status": "Success" }))
@@ -273,10 +337,22 @@ impl Api {
 /// Server-side apply, as far as one manager needs it: what it names is set. The status is replaced.
 fn store(objects: &mut BTreeMap<String, Value>, path: String, old: Value, new: Value, version: u64) -> Value {
     let mut object = old.clone();
-    if new.get("status").is_some() {
-        object["status"] = Value::Null;
+    let status = new["status"].as_object();
+    let one = status.filter(|status| status.len() == 1).and_then(|status| status.get("conditions"));
+    match one.and_then(Value::as_array) {
+        // Conditions are known by their types: another manager sets one of them.
+        Some(some) => {
+            let mut all = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+            all.retain(|old| some.iter().all(|new| new["type"] != old["type"]));
+            object["status"]["conditions"] = Value::Array([all, some.clone()].concat());
+        }
+        None => {
+            if status.is_some() {
+                object["status"] = Value::Null;
+            }
+            merge(&mut object, &new);
+        }
     }
-    merge(&mut object, &new);
     if object != old {
         object["metadata"]["resourceVersion"] = json!(version.to_string());
         if object["metadata"]["uid"].is_null() {
@@ -301,7 +377,8 @@ fn merge(old: &mut Value, new: &Value) {
 fn failure(code: StatusCode) -> (StatusCode, Value) {
     let reason = match code {
         StatusCode::NOT_FOUND => "NotFound",
-        StatusCode::CONFLICT => "AlreadyExists",
+        StatusCode::CONFLICT => "Conflict",
+        StatusCode::TOO_MANY_REQUESTS => "TooManyRequests",
         StatusCode::FORBIDDEN => "Forbidden",
         _ => "InternalError",
     };
@@ -335,39 +412,39 @@ impl Operator {
 
     /// One with this default image that reaches agents in this way.
     pub fn with_all(api: &Api, image: &str, agents: Box<dyn Agents>) -> Self {
-        let context = Context {
-            client: api.client(),
-            environment: Environment { agent_image: Some(image.to_owned()), ..Environment::default() },
-            publisher: Publisher::new(api.client(), "test".to_owned()),
-            agents,
-            monitors: Monitors::default(),
-            metrics: Metrics::default(),
-            backoff: Backoff::default(),
-        };
-        Self { api: api.clone(), context: Arc::new(context) }
+        Self::through(api, Gate::default(), image, agents)
+    }
+
+    /// One whose requests pass this gate.
+    pub fn through(api: &Api, gate: Gate, image: &str, agents: Box<dyn Agents>) -> Self {
+        let throttle = Arc::<Throttle>::default();
+        let client = api.client_through(gate, throttle.clone());
+        Self { api: api.clone(), context: Arc::new(Context { throttle, ..context(client, image, agents) }) }
     }
 
     /// What its controller needs, reaching the server by this client.
     pub fn context(client: Client, agents: Box<dyn Agents>) -> Arc<Context> {
-        Arc::new(Context {
-            client: client.clone(),
-            environment: Environment { agent_image: Some("agent:1".to_owned()), ..Environment::default() },
-            publisher: Publisher::new(client, "test".to_owned()),
-            agents,
-            monitors: Monitors::default(),
-            metrics: Metrics::default(),
-            backoff: Backoff::default(),
-        })
+        Arc::new(context(client, "agent:1", agents))
     }
 
     /// One round with the cluster as it is on the server.
     pub async fn round(&self) -> Result<Action, Error> {
-        reconcile(Arc::new(DeserializeGuard(Ok(self.api.cluster()))), self.context.clone()).await
+        self.round_seeing(self.api.cluster()).await
+    }
+
+    /// One round of an operator whose watch has seen this last.
+    pub async fn round_seeing(&self, cluster: RauthyCluster) -> Result<Action, Error> {
+        reconcile(Arc::new(DeserializeGuard(Ok(cluster))), self.context.clone()).await
     }
 
     /// What follows on a round that ended early.
     pub fn after(&self, error: &Error) -> Action {
         failed(Arc::new(DeserializeGuard(Ok(self.api.cluster()))), error, self.context.clone())
+    }
+
+    /// How long is waited after a failure.
+    pub fn delay(&self) -> Duration {
+        delay(&self.context, "idm", "rauthy")
     }
 
     /// Rounds until one writes nothing.
@@ -382,5 +459,19 @@ impl Operator {
             }
         }
         panic!("ten rounds, and the last one still wrote {last:?}");
+    }
+}
+
+fn context(client: Client, image: &str, agents: Box<dyn Agents>) -> Context {
+    Context {
+        client: client.clone(),
+        environment: Environment { agent_image: Some(image.to_owned()), ..Environment::default() },
+        publisher: Publisher::new(client, "test".to_owned()),
+        agents,
+        monitors: Monitors::default(),
+        metrics: Metrics::default(),
+        backoff: Backoff::default(),
+        kept: Kept::default(),
+        throttle: Arc::default(),
     }
 }

@@ -25,7 +25,7 @@ use super::credentials::{self, Decision};
 use super::dereference::Observed;
 use super::validate::Validated;
 use crate::crd::RauthyCluster;
-use crate::names::TEMPLATE_HASH;
+use crate::names::{CLUSTER_UID, TEMPLATE_HASH};
 
 /// Why the objects cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +112,7 @@ pub(super) fn metadata(cluster: &Validated, name: String) -> ObjectMeta {
         name: Some(name),
         namespace: Some(cluster.names.namespace.clone()),
         labels: Some(labels),
+        annotations: Some([(CLUSTER_UID.to_owned(), cluster.uid.clone())].into()),
         owner_references: Some(vec![OwnerReference {
             api_version: RauthyCluster::api_version(&()).into_owned(),
             kind: RauthyCluster::kind(&()).into_owned(),

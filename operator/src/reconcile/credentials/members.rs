@@ -52,6 +52,12 @@ impl Members {
         Self(living.collect())
     }
 
+    /// Their pods.
+    #[must_use]
+    pub fn names(&self) -> Vec<&str> {
+        self.0.iter().map(|(pod, _)| pod.as_str()).collect()
+    }
+
     /// Those of whom this does not hold, and why; empty: all confirm.
     #[must_use]
     pub fn missing(&self, holds: impl Fn(&Credentials) -> bool) -> Vec<String> {

@@ -14,13 +14,16 @@
 //! taken away before everybody can do without it. Secrets are written by compare-and-swap.
 //!
 //! * [`install`]: certificates step by step · [`tokens`]: the token · [`source`]: what others made
+//! * [`keep`]: the token in memory, against its loss · [`steps`]: what each is called
 //! * [`renew`]: the user's request · [`cert_manager`]: its `Certificate` · [`x509`]: certificates as such
 
 pub mod cert_manager;
 pub mod install;
+pub mod keep;
 pub mod members;
 pub mod renew;
 pub mod source;
+pub mod steps;
 mod token;
 pub mod tokens;
 pub mod x509;
@@ -256,10 +259,13 @@ fn certificate(
         Move::Accept(all) => {
             annotations.insert(STEPPED.to_owned(), now.as_second().to_string());
             progress.steps.push(if all.len() >= state.bundle.len() {
-                ("AuthorityAdded", "members are told to accept a new authority beside the old one".to_owned())
+                (
+                    steps::AUTHORITY_ADDED,
+                    "members are told to accept a new authority beside the old one".to_owned(),
+                )
             } else {
                 (
-                    "AuthorityDropped",
+                    steps::AUTHORITY_DROPPED,
                     "every member shows a certificate of the new authority; the old one is dropped"
                         .to_owned(),
                 )
@@ -274,9 +280,10 @@ fn certificate(
             }
             if installed.is_some() {
                 annotations.insert(STEPPED.to_owned(), now.as_second().to_string());
-                progress
-                    .steps
-                    .push(("CertificateReplaced", "members are told to show a new certificate".to_owned()));
+                progress.steps.push((
+                    steps::CERTIFICATE_REPLACED,
+                    "members are told to show a new certificate".to_owned(),
+                ));
             }
             let (chain, key) = match &target {
                 Target::Own(ca) => ca.issue(&cluster.names, now)?,
@@ -335,7 +342,10 @@ fn own_ca(
         annotations.insert(RENEWED.to_owned(), done.to_owned());
     }
     let why = if renewing.is_some() { "as asked for" } else { "its time is nearly over" };
-    decision.progress.steps.push(("AuthorityRenewed", format!("the cluster has a new authority ({why})")));
+    decision
+        .progress
+        .steps
+        .push((steps::AUTHORITY_RENEWED, format!("the cluster has a new authority ({why})")));
     decision.ca = Some(held(&new, annotations));
     Ok(new)
 }
@@ -370,6 +380,6 @@ fn write(
     annotations: BTreeMap<String, String>,
 ) -> Secret {
     let mut metadata = metadata(cluster, name);
-    metadata.annotations = Some(annotations).filter(|all| !all.is_empty());
+    metadata.annotations.get_or_insert_default().extend(annotations);
     Secret { metadata, type_: Some(kind.to_owned()), data: Some(data), ..Secret::default() }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::renew::{self, Kind, Request};
-use super::{Decision, kept, tokens, write};
+use super::{Decision, kept, steps, tokens, write};
 use crate::names::{RENEWED, STEPPED};
 use crate::reconcile::build::BuildError;
 use crate::reconcile::dereference::Observed;
@@ -26,15 +26,33 @@ pub(super) fn decide(
     let given = observed.given_token.as_ref().and_then(tokens::given);
     let name = cluster.names.token();
     let progress = &mut decision.progress;
-    let Some(secret) = &observed.token else {
+    if observed.kept_token.is_some() {
+        progress.steps.push((
+            steps::TOKEN_RESTORED,
+            format!(
+                "somebody deleted or edited the Secret `{name}`; the token that the members use is back in it"
+            ),
+        ));
+    }
+    let Some(secret) = observed.kept_token.as_ref().or(observed.token.as_ref()) else {
         let first = match given.filter(|_| named.is_some()) {
             Some(given) => given,
             None => tokens::generate()?,
         };
+        let cut_off = cluster.members.names();
+        if !cut_off.is_empty() {
+            let text = format!(
+                "the Secret `{name}` was deleted, and nobody knows the token any more: there is another one. Until {} \
+                 have read it, which takes a minute at most, members that have refuse new links of those that have not",
+                cut_off.join(", ")
+            );
+            progress.steps.push((steps::TOKEN_LOST, text));
+        }
         decision.token = Some(write(cluster, name, "Opaque", tokens::data(&[first]), BTreeMap::new()));
         return Ok(());
     };
     let present = tokens::read(secret).unwrap_or_default();
+    let unchanged = || secret.data.clone().unwrap_or_default();
     if cluster.embedded() {
         // A variable of the application, read at its start: two at a time are none.
         let other = given
@@ -48,7 +66,7 @@ pub(super) fn decide(
             );
         }
         let kept = kept(secret, request, Kind::Token);
-        decision.token = Some(write(cluster, name, "Opaque", secret.data.clone().unwrap_or_default(), kept));
+        decision.token = Some(write(cluster, name, "Opaque", unchanged(), kept));
         return Ok(());
     }
     if let Some(named) = named
@@ -71,10 +89,10 @@ pub(super) fn decide(
     let given = given.filter(|_| named.is_some());
     let mut annotations = kept(secret, request, Kind::Token);
     let data = match tokens::next(&present, given.as_ref(), renews, &cluster.members)? {
-        tokens::Move::Rest => secret.data.clone().unwrap_or_default(),
+        tokens::Move::Rest => unchanged(),
         tokens::Move::Wait(who) => {
             progress.waiting.push(format!("{} to accept the new token", who.join(", ")));
-            secret.data.clone().unwrap_or_default()
+            unchanged()
         }
         tokens::Move::Write(all) => {
             if let Some(done) = renewing.filter(|_| renews && all.len() > present.len()) {
@@ -83,11 +101,14 @@ pub(super) fn decide(
             annotations.insert(STEPPED.to_owned(), now.as_second().to_string());
             progress.steps.push(if all.len() > 1 {
                 (
-                    "TokenRotation",
+                    steps::TOKEN_ADDED,
                     "members are told a new token; the old one is accepted beside it".to_owned(),
                 )
             } else {
-                ("TokenRotated", "every member accepts the new token; the old one is dropped".to_owned())
+                (
+                    steps::TOKEN_DROPPED,
+                    "every member accepts the new token; the old one is dropped".to_owned(),
+                )
             });
             tokens::data(&all)
         }

@@ -39,7 +39,7 @@ pub async fn act(
                 Some((access, place)) => agents.transfer(access, place).await,
                 None => Ok(true),
             };
-            failpoint::pass("roll-transferred");
+            failpoint::pass("roll-transferred").await;
             match answer {
                 Ok(false) => Step::soon(format!("{pod} gave the leadership away and is replaced next")),
                 Ok(true) => Step::soon(format!("waiting for {pod} to give the leadership away")),
@@ -53,9 +53,9 @@ pub async fn act(
         other => other,
     };
     if let Step::Replace { pod, uid, loses } = &step {
-        failpoint::pass("roll-before-delete");
+        failpoint::pass("roll-before-delete").await;
         delete(client, namespace, pod, uid).await?;
-        failpoint::pass("roll-deleted");
+        failpoint::pass("roll-deleted").await;
         notes.push(match loses {
             None => Note {
                 warning: false,

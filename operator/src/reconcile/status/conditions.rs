@@ -177,6 +177,16 @@ fn degradation(view: &View<'_>) -> Verdict {
     if let Some(unusable) = &facts.credentials.token {
         return ("True", "TokenUnusable", unusable.clone());
     }
+    // Before what may come of it: a member that does not run by a field that somebody set.
+    let foreign = facts.observed.statefulset.as_ref().map(foreign::fields).unwrap_or_default();
+    if !foreign.is_empty() {
+        let message = format!(
+            "somebody else set fields of the StatefulSet that every new pod gets: {}; remove them there, or say in \
+             spec.pod what you need",
+            foreign.join(", ")
+        );
+        return ("True", "ForeignFields", message);
+    }
     if let Some(member) = view.members.iter().find(|member| !member.ready && member.last_exit.is_some()) {
         let message = member.last_exit.as_ref().map(|exit| {
             format!(
@@ -195,15 +205,6 @@ fn degradation(view: &View<'_>) -> Verdict {
     let missing: Vec<&str> = members.filter(|m| !m.ready).map(|m| m.pod.as_str()).collect();
     if !creating(view) && served_before(view) && !missing.is_empty() {
         return ("True", "MembersNotReady", format!("not ready: {}", missing.join(", ")));
-    }
-    let foreign = facts.observed.statefulset.as_ref().map(foreign::fields).unwrap_or_default();
-    if !foreign.is_empty() {
-        let message = format!(
-            "somebody else set fields of the StatefulSet that every new pod gets: {}; remove them there, or say in \
-             spec.pod what you need",
-            foreign.join(", ")
-        );
-        return ("True", "ForeignFields", message);
     }
     ("False", "AsExpected", String::new())
 }
