@@ -4,17 +4,22 @@
 //! * [`scene`]: a namespace with a `RauthyCluster` · [`wait`]: wait for a condition, with a deadline
 //! * [`tools`]: kubectl and helm · [`app`]: the probe, the application in the pods · [`dns`]: what is cached
 //! * [`clients`]: clients in every pod, whose history is judged
-//! * [`freeze`]: stop an agent as a hanging machine would
+//! * [`certificates`]: an authority of the tests' own
+//! * [`freeze`]: stop an agent as a hanging machine would · [`lives`]: who was restarted, and changes of the size
 
 pub mod app;
+pub mod certificates;
 pub mod clients;
 pub mod dns;
 pub mod freeze;
+pub mod lives;
 pub mod scene;
 pub mod tools;
 pub mod wait;
 
 pub use app::App;
+pub use certificates::Authority;
 pub use clients::Clients;
-pub use scene::{Scene, play};
+pub use lives::lives;
+pub use scene::{Scene, play, play_without_operator};
 pub use wait::{eventually, lasts};

@@ -43,6 +43,19 @@ pub struct Scene {
 /// # Errors
 /// Whatever the test says.
 pub async fn play(slug: &str, test: impl AsyncFnOnce(&Scene) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    variable("E2E_ROOT")?;
+    helm_install().await?;
+    play_without_operator(slug, test).await
+}
+
+/// The same for a test that installs the operator itself.
+///
+/// # Errors
+/// Whatever the test says.
+pub async fn play_without_operator(
+    slug: &str,
+    test: impl AsyncFnOnce(&Scene) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let began = std::time::Instant::now();
     let scene = Scene::new(slug).await?;
     let result = std::panic::AssertUnwindSafe(test(&scene)).catch_unwind().await;
@@ -59,29 +72,50 @@ pub async fn play(slug: &str, test: impl AsyncFnOnce(&Scene) -> anyhow::Result<(
 
 impl Scene {
     async fn new(slug: &str) -> anyhow::Result<Self> {
-        variable("E2E_ROOT")?;
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default(); // another test may have been first
-        helm_install().await?;
         let scene = Self { namespace: format!("e2e-{slug}"), client: Client::try_default().await? };
-        let namespaces: Api<Namespace> = Api::all(scene.client.clone());
-        if namespaces.get_opt(&scene.namespace).await?.is_some() {
-            scene.remove().await?; // of an earlier run on a cluster that was kept
-            scene.removed().await?;
-        }
-        // The pods have to pass the strictest of Kubernetes' own standards.
-        let namespace = json!({"metadata": {"name": scene.namespace, "labels": {
-            "pod-security.kubernetes.io/enforce": "restricted"}}});
-        namespaces.create(&Default::default(), &serde_json::from_value(namespace)?).await?;
+        scene.begin().await?;
         Ok(scene)
     }
 
-    async fn remove(&self) -> anyhow::Result<()> {
+    async fn begin(&self) -> anyhow::Result<()> {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        if namespaces.get_opt(&self.namespace).await?.is_some() {
+            self.remove().await?; // of an earlier run on a cluster that was kept
+            self.removed().await?;
+        }
+        // The pods have to pass the strictest of Kubernetes' own standards.
+        let namespace = json!({"metadata": {"name": self.namespace, "labels": {
+            "pod-security.kubernetes.io/enforce": "restricted"}}});
+        namespaces.create(&Default::default(), &serde_json::from_value(namespace)?).await?;
+        Ok(())
+    }
+
+    /// Another namespace beside this one.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub async fn beside(&self, suffix: &str) -> anyhow::Result<Self> {
+        let scene = Self { namespace: format!("{}-{suffix}", self.namespace), client: self.client.clone() };
+        scene.begin().await?;
+        Ok(scene)
+    }
+
+    /// Deletes the namespace, as `play` does at the end.
+    ///
+    /// # Errors
+    /// The API server's.
+    pub async fn remove(&self) -> anyhow::Result<()> {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         namespaces.delete(&self.namespace, &DeleteParams::default()).await?;
         Ok(())
     }
 
-    async fn removed(&self) -> anyhow::Result<()> {
+    /// Waits until the namespace is gone.
+    ///
+    /// # Errors
+    /// What holds it.
+    pub async fn removed(&self) -> anyhow::Result<()> {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         eventually("the namespace is gone", KUBERNETES, async || {
             match namespaces.get_opt(&self.namespace).await? {

@@ -69,25 +69,54 @@ pub async fn kubectl(args: &[&str]) -> anyhow::Result<String> {
     must("kubectl", args).await
 }
 
-/// Installs the chart as the README says, once for all tests; the second time helm has nothing to do.
+/// `helm -n rauthy-operator ARGS`, which must succeed; its output.
+///
+/// # Errors
+/// If it fails, with what it said.
+pub async fn helm(args: &[&str]) -> anyhow::Result<String> {
+    must("helm", &[&["-n", OPERATOR_NAMESPACE], args].concat()).await
+}
+
+/// Path of something in the repository.
+///
+/// # Errors
+/// If the tests were not started by scripts/e2e.
+pub fn path(inside: &str) -> anyhow::Result<String> {
+    Ok(format!("{}/{inside}", variable("E2E_ROOT")?))
+}
+
+/// Installs a chart of the operator with the image under test, or upgrades to it, and waits until it is ready.
+///
+/// # Errors
+/// If the operator does not become ready.
+pub async fn install(chart: &str, values: &[&str]) -> anyhow::Result<()> {
+    // The operator's own pods have to pass the strictest of Kubernetes' own standards, too.
+    let namespace = format!(
+        "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {OPERATOR_NAMESPACE}\n  \
+         labels: {{pod-security.kubernetes.io/enforce: restricted}}\n"
+    );
+    let made = said("kubectl", &["apply", "--server-side", "-f", "-"], &namespace).await?;
+    if !made.ok {
+        bail!("the namespace of the operator: {}", made.err);
+    }
+    let image = variable("E2E_IMAGE")?;
+    let (repository, tag) = image.rsplit_once(':').context("E2E_IMAGE has no tag")?;
+    let (repository, tag) = (format!("image.repository={repository}"), format!("image.tag={tag}"));
+    let args = ["upgrade", "--install", "rauthy-operator", chart, "--set", &repository, "--set-string", &tag];
+    let wait = ["--wait", "--timeout", "120s"];
+    helm(&[&args[..], values, &wait[..]].concat()).await?;
+    Ok(())
+}
+
+/// Installs the chart as the README says, once for all tests; the second time there is nothing to do.
 ///
 /// # Errors
 /// If the operator does not become ready.
 pub async fn helm_install() -> anyhow::Result<()> {
     static ONCE: tokio::sync::Mutex<bool> = tokio::sync::Mutex::const_new(false);
     let mut done = ONCE.lock().await;
-    if *done {
-        return Ok(());
-    }
-    let (root, image) = (variable("E2E_ROOT")?, variable("E2E_IMAGE")?);
-    let (repository, tag) = image.rsplit_once(':').context("E2E_IMAGE has no tag")?;
-    let there = said("helm", &["-n", OPERATOR_NAMESPACE, "status", "rauthy-operator"], "").await?;
-    if !there.ok {
-        let (repository, tag) = (format!("image.repository={repository}"), format!("image.tag={tag}"));
-        let chart = format!("{root}/charts/rauthy-operator");
-        let args = ["-n", OPERATOR_NAMESPACE, "install", "rauthy-operator", &chart, "--create-namespace"];
-        let values = ["--set", &repository, "--set-string", &tag, "--wait", "--timeout", "120s"];
-        must("helm", &[&args[..], &values[..]].concat()).await?;
+    if !*done && !said("helm", &["-n", OPERATOR_NAMESPACE, "status", "rauthy-operator"], "").await?.ok {
+        install(&path("charts/rauthy-operator")?, &[]).await?;
     }
     *done = true;
     Ok(())

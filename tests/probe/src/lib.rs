@@ -1,8 +1,9 @@
 //! A small application for the tests. It runs as the application of a `RauthyCluster`, talks to the agent in its own
-//! pod over the agent's socket as any application would, and serves what it was told over HTTP:
+//! pod over the agent's socket as any application would (or, where there is none, to the cache inside itself), and serves
+//! what it was told over HTTP:
 //!
 //! ```text
-//! GET  /health
+//! GET  /health, and where Rauthy has it: /auth/v1/health, /auth/v1/ping
 //! POST /put?cache=&key=&value=[&ack=leader][&deadline_ms=]     → Answer
 //! POST /delete?cache=&key=                                     → Answer
 //! GET  /get?cache=&key=                                        → Answer

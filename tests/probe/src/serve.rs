@@ -20,6 +20,9 @@ struct App {
 pub fn router(client: Client) -> Router {
     Router::new()
         .route("/health", get(async || "ok\n"))
+        // Where Rauthy is asked.
+        .route("/auth/v1/health", get(async || "ok\n"))
+        .route("/auth/v1/ping", get(async || "ok\n"))
         .route("/put", post(put))
         .route("/delete", post(delete))
         .route("/get", get(read))

@@ -177,7 +177,9 @@ async fn uids(scene: &Scene) -> anyhow::Result<Vec<Option<String>>> {
 
 async fn operators(client: &Client) -> anyhow::Result<Vec<Pod>> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), OPERATOR_NAMESPACE);
-    Ok(pods.list(&ListParams::default()).await?.items)
+    // Beside the pod of `helm test`.
+    let ours = ListParams::default().labels("app.kubernetes.io/name=rauthy-operator");
+    Ok(pods.list(&ours).await?.items)
 }
 
 /// The containers of the operator that run; none, when all were killed and Kubernetes waits before it starts them again.

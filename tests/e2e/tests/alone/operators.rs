@@ -9,10 +9,10 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt as _};
 use rauthy_e2e::freeze::{self, Frozen};
-use rauthy_e2e::scene::{CLUSTER, KUBERNETES, OPERATOR, Scene, agent, container_id, is_ready};
+use rauthy_e2e::scene::{CLUSTER, KUBERNETES, OPERATOR, Scene, container_id, is_ready};
 use rauthy_e2e::tools::OPERATOR_NAMESPACE;
-use rauthy_e2e::{eventually, lasts, play};
-use serde_json::Value;
+use rauthy_e2e::{Clients, eventually, lasts, play};
+use serde_json::{Value, json};
 
 use crate::{operator_containers, rested_operators};
 
@@ -22,7 +22,7 @@ async fn operators_killed_at_each_stage_of_a_change_of_the_size_still_finish_it(
         rested_operators(&scene.client).await?;
         scene.with_agents().await?;
         scene.ctl("rauthy-0", &["put", "e2e", "key", "value"]).await?;
-        let before = lives(scene).await?;
+        let before = rauthy_e2e::lives(scene).await?;
         scene.kubectl(&["scale", "rauthy", CLUSTER, "--replicas=5"]).await?;
         for stage in ["announced", "committing"] {
             eventually(&format!("the change is {stage}"), KUBERNETES, async || {
@@ -49,7 +49,7 @@ async fn operators_killed_at_each_stage_of_a_change_of_the_size_still_finish_it(
             anyhow::Ok(())
         })
         .await?;
-        let after = lives(scene).await?;
+        let after = rauthy_e2e::lives(scene).await?;
         for (pod, life) in &before {
             ensure!(after.get(pod) == Some(life), "{pod} was restarted: {before:?}, {after:?}");
         }
@@ -62,7 +62,7 @@ async fn operators_killed_at_each_stage_of_a_change_of_the_size_still_finish_it(
 #[tokio::test]
 async fn a_leading_operator_that_hangs_in_the_middle_of_a_roll_does_nothing_twice() -> anyhow::Result<()> {
     play("frozen-operator", async |scene| {
-        scene.with_agents().await?;
+        scene.with_app(json!({})).await?;
         let generation = scene.status().await?["generation"].clone();
         let first = uids(scene).await?;
         rested_operators(&scene.client).await?;
@@ -77,6 +77,7 @@ async fn a_leading_operator_that_hangs_in_the_middle_of_a_roll_does_nothing_twic
         let status = pod.status.iter().flat_map(|s| s.container_statuses.iter().flatten()).next();
         let id = container_id(status.context("the operator has no container")?)?.to_owned();
 
+        let clients = Clients::start(scene).await?;
         scene.kubectl(&["rollout", "restart", "statefulset", CLUSTER]).await?;
         eventually("the first pod is replaced", KUBERNETES, async || {
             let now = uids(scene).await?;
@@ -113,6 +114,8 @@ async fn a_leading_operator_that_hangs_in_the_middle_of_a_roll_does_nothing_twic
             ensure!(lives.len() <= 2, "{pod} was replaced more than once: {lives:?}");
         }
         ensure!(scene.status().await?["generation"] == generation, "the cache began again");
+        let summary = clients.stop().await?;
+        ensure!(summary.generations.len() == 1, "the cache began again: {summary}");
         Ok(())
     })
     .await
@@ -129,11 +132,4 @@ async fn holder(scene: &Scene) -> anyhow::Result<String> {
 async fn uids(scene: &Scene) -> anyhow::Result<BTreeMap<String, String>> {
     let pods = scene.api::<Pod>().list(&ListParams::default()).await?.items;
     Ok(pods.into_iter().filter_map(|pod| Some((pod.name_any(), pod.uid()?))).collect())
-}
-
-/// Of each pod its uid and how often its agent was started.
-async fn lives(scene: &Scene) -> anyhow::Result<BTreeMap<String, (Option<String>, i32)>> {
-    let pods = scene.api::<Pod>().list(&ListParams::default()).await?.items;
-    let life = |pod: &Pod| (pod.uid(), agent(pod).map_or(0, |agent| agent.restart_count));
-    Ok(pods.iter().map(|pod| (pod.name_any(), life(pod))).collect())
 }

@@ -117,7 +117,16 @@ async fn a_pod_with_another_token_never_joins_and_is_reported() -> anyhow::Resul
         })
         .await?;
         println!("reported: {reported}");
-        scene.condition("Degraded", "True", OPERATOR).await?;
+        ensure!(
+            reported["claimed"].as_str().is_some_and(|slot| slot.starts_with("rauthy-2.")),
+            "who? {reported}"
+        );
+        let degraded = scene.condition("Degraded", "True", OPERATOR).await?;
+        println!("Degraded: {}: {}", degraded["reason"], degraded["message"]);
+        ensure!(
+            degraded["message"].as_str().is_some_and(|text| text.contains("rauthy-2")),
+            "who? {degraded}"
+        );
         // Three times what an honest member takes to be one again.
         lasts("rauthy-2 stays out", Duration::from_secs(30), async || {
             let view = scene.view("rauthy-0").await?;

@@ -162,6 +162,7 @@ async fn all_three_pods_are_deleted_one_after_another_and_the_values_are_still_t
     play("all-deleted", async |scene: &Scene| {
         scene.with_app(json!({})).await?;
         scene.app("rauthy-0").await?.fill("kept", 300, 100).await?;
+        let clients = Clients::start(scene).await?;
         for pod in scene.pods() {
             scene.replace(&pod).await?;
             scene.ready(&pod, KUBERNETES).await?;
@@ -170,6 +171,8 @@ async fn all_three_pods_are_deleted_one_after_another_and_the_values_are_still_t
         for pod in scene.pods() {
             scene.app(&pod).await?.holds_filling("kept", 300).await?;
         }
+        let summary = clients.stop().await?;
+        ensure!(summary.generations.len() == 1, "the cache began again: {summary}");
         Ok(())
     })
     .await

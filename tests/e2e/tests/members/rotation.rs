@@ -1,15 +1,12 @@
 //! Certificates, authorities and tokens are replaced while the application writes through every pod.
 
-use std::collections::BTreeMap;
-
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use k8s_openapi::api::core::v1::Secret;
-use kube::ResourceExt as _;
 use kube::api::{Patch, PatchParams};
+use rauthy_e2e::certificates::hosts;
 use rauthy_e2e::clients::none_failed;
-use rauthy_e2e::scene::{CLUSTER, KUBERNETES, Scene, agent};
-use rauthy_e2e::{Clients, eventually, play};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rauthy_e2e::scene::{CLUSTER, KUBERNETES, Scene};
+use rauthy_e2e::{Authority, Clients, eventually, play};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -17,7 +14,7 @@ async fn certificates_authorities_and_tokens_are_replaced_without_a_restart_or_a
 -> anyhow::Result<()> {
     play("rotation", async |scene| {
         scene.with_app(json!({})).await?;
-        let lives = lives(scene).await?;
+        let lives = rauthy_e2e::lives(scene).await?;
         let mut before = same(scene).await?;
         let clients = Clients::start(scene).await?;
         // What is asked for, and what of the credentials changes by it.
@@ -41,7 +38,8 @@ async fn certificates_authorities_and_tokens_are_replaced_without_a_restart_or_a
         }
         // From the cluster's own authority to a certificate of the user's, and back.
         scene.kubectl(&["annotate", "rauthycluster", CLUSTER, "rauthy.dev/renew-"]).await?;
-        own_secret(scene).await?;
+        let mine = Authority::new("nobody's")?.secret("mine", hosts())?;
+        scene.api::<Secret>().create(&Default::default(), &mine).await?;
         let both = ["certificate", "authorities"];
         for tls in [
             json!({"mode": "Secret", "secret": {"name": "mine"}}),
@@ -52,7 +50,7 @@ async fn certificates_authorities_and_tokens_are_replaced_without_a_restart_or_a
             before = replaced(scene, &before, &both).await?;
         }
         none_failed(&clients.stop().await?)?;
-        let after = self::lives(scene).await?;
+        let after = rauthy_e2e::lives(scene).await?;
         ensure!(after == lives, "a pod was restarted: {lives:?}, {after:?}");
         scene.event(&["AuthorityDropped", "every member shows"], KUBERNETES).await?;
         scene.event(&["TokenRotated"], KUBERNETES).await?;
@@ -88,31 +86,4 @@ async fn replaced(scene: &Scene, before: &Value, changes: &[&str]) -> anyhow::Re
         anyhow::Ok(now)
     })
     .await
-}
-
-/// A Secret with a certificate of a CA that the operator does not know.
-async fn own_secret(scene: &Scene) -> anyhow::Result<()> {
-    let mut ca = CertificateParams::new(Vec::new())?;
-    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca_key = KeyPair::generate()?;
-    let authority = ca.self_signed(&ca_key)?.pem();
-    let hosts: Vec<_> = (0..9).map(|ordinal| format!("{CLUSTER}-{ordinal}.{CLUSTER}")).collect();
-    let key = KeyPair::generate()?;
-    let leaf = CertificateParams::new(hosts)?.signed_by(&key, &Issuer::new(ca, ca_key))?;
-    let secret: Secret = serde_json::from_value(json!({
-        "metadata": {"name": "mine"},
-        "stringData": {"tls.crt": leaf.pem(), "tls.key": key.serialize_pem(), "ca.crt": authority},
-    }))?;
-    scene.api::<Secret>().create(&Default::default(), &secret).await?;
-    Ok(())
-}
-
-/// Of each pod: its uid and how often its agent was started.
-async fn lives(scene: &Scene) -> anyhow::Result<BTreeMap<String, (String, i32)>> {
-    let mut lives = BTreeMap::new();
-    for name in scene.pods() {
-        let pod = scene.pod(&name).await?;
-        lives.insert(name, (pod.uid().context("no uid")?, agent(&pod)?.restart_count));
-    }
-    Ok(lives)
 }

@@ -1,11 +1,9 @@
 //! The size changes while the application writes.
 
-use std::collections::BTreeMap;
-
 use anyhow::ensure;
-use kube::ResourceExt as _;
 use rauthy_e2e::clients::no_gap;
-use rauthy_e2e::scene::{CLUSTER, KUBERNETES, OPERATOR, Scene, agent};
+use rauthy_e2e::lives::{lives, same_lives, scale};
+use rauthy_e2e::scene::{CLUSTER, OPERATOR};
 use rauthy_e2e::{Clients, eventually, play};
 use serde_json::json;
 
@@ -35,57 +33,28 @@ async fn three_five_three_one_three_while_serving_and_nothing_is_lost() -> anyho
 #[tokio::test]
 async fn a_changed_mind_in_the_middle_of_growing_ends_where_the_spec_says() -> anyhow::Result<()> {
     play("changed-mind", async |scene| {
-        scene.with_agents().await?;
-        let before = lives(scene, 3).await?;
+        scene.with_app(json!({})).await?;
+        let clients = Clients::start(scene).await?;
+        let before = lives(scene).await?;
         scene.kubectl(&["scale", "rauthy", CLUSTER, "--replicas=5"]).await?;
+        let list = async || {
+            let path = "jsonpath={.data.hosts\\.json}";
+            let list = scene.kubectl(&["get", "configmap", "rauthy-hosts", "-o", path]).await?;
+            anyhow::Ok(serde_json::from_str::<serde_json::Value>(&list)?)
+        };
         eventually("the change is announced", OPERATOR, async || {
-            let list = scene
-                .kubectl(&["get", "configmap", "rauthy-hosts", "-o", "jsonpath={.data.hosts\\.json}"])
-                .await?;
-            let list: serde_json::Value = serde_json::from_str(&list)?;
+            let list = list().await?;
             ensure!(list["epoch"].as_u64() > Some(0), "{list}");
             anyhow::Ok(())
         })
         .await?;
         scale(scene, 3).await?;
-        ensure!(lives(scene, 3).await? == before, "a pod that stays was restarted");
-        Ok(())
+        let list = list().await?;
+        ensure!(list["next"].is_null() && list["now"].as_array().map(Vec::len) == Some(3), "{list}");
+        same_lives(&before, &lives(scene).await?, 3)?;
+        let summary = clients.stop().await?;
+        ensure!(summary.generations.len() == 1, "the cache began again: {summary}");
+        no_gap(&summary, 0, &["rauthy-0", "rauthy-1", "rauthy-2"])
     })
     .await
-}
-
-/// Changes the size as a user does, waits until it is reached, and demands that no pod that stays was restarted.
-async fn scale(scene: &Scene, size: usize) -> anyhow::Result<()> {
-    let before = lives(scene, 9).await?;
-    scene.kubectl(&["scale", "rauthy", CLUSTER, &format!("--replicas={size}")]).await?;
-    eventually(&format!("{size} members"), KUBERNETES, async || {
-        let status = scene.status().await?;
-        let reached = status["size"] == size
-            && status["ready"] == format!("{size}/{size}")
-            && status["replicas"] == size;
-        ensure!(
-            reached,
-            "{:#}",
-            json!([status["size"], status["ready"], status["replicas"], status["conditions"]])
-        );
-        anyhow::Ok(())
-    })
-    .await?;
-    let after = lives(scene, size).await?;
-    for (pod, life) in &after {
-        ensure!(before.get(pod).is_none_or(|old| old == life), "{pod} was restarted: {before:?}, {after:?}");
-    }
-    println!("{size} members; {}", scene.leader().await?);
-    Ok(())
-}
-
-/// Of each of the first pods that exist: its uid and how often its agent was started.
-async fn lives(scene: &Scene, most: usize) -> anyhow::Result<BTreeMap<String, (Option<String>, i32)>> {
-    let mut lives = BTreeMap::new();
-    for name in (0..most).map(|ordinal| format!("{CLUSTER}-{ordinal}")) {
-        if let Some(pod) = scene.api::<k8s_openapi::api::core::v1::Pod>().get_opt(&name).await? {
-            lives.insert(name, (pod.uid(), agent(&pod).map_or(0, |agent| agent.restart_count)));
-        }
-    }
-    Ok(lives)
 }
