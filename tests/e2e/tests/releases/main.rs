@@ -26,7 +26,12 @@ async fn a_an_upgrade_from_the_first_release_leaves_a_running_cluster_as_it_is()
     let _ = said("kubectl", &["delete", "crd", CRD, "--ignore-not-found", "--timeout=60s"], "").await?;
     play_without_operator("first", async |scene| {
         install(&path("tests/e2e/first/rauthy-operator-0.1.0.tgz")?, &[]).await?;
-        ensure!(!has_field("networkPolicy").await?, "this is not the first release's definition");
+        // The server tells of a definition a moment after it was written.
+        eventually("the first release's definition", KUBERNETES, async || {
+            ensure!(!has_field("networkPolicy").await?, "it is a later one");
+            Ok(())
+        })
+        .await?;
         first::cluster(scene).await?;
         let clients = Clients::start(scene).await?;
         let before = lives(scene).await?;
@@ -34,7 +39,11 @@ async fn a_an_upgrade_from_the_first_release_leaves_a_running_cluster_as_it_is()
         let began = Instant::now();
         install(&path(CHART)?, &[]).await.context("helm upgrade")?;
         println!("helm upgrade: {:.1} s", began.elapsed().as_secs_f32());
-        ensure!(has_field("networkPolicy").await?, "the definition is still the first release's");
+        eventually("today's definition", KUBERNETES, async || {
+            ensure!(has_field("networkPolicy").await?, "it is still the first release's");
+            Ok(())
+        })
+        .await?;
         // Something that only today's operator does.
         eventually("today's operator has taken over", OPERATOR, async || {
             scene.kubectl(&["get", "networkpolicy", CLUSTER]).await
