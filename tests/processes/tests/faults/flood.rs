@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::links::{SILENT, nothing_elected};
 
 /// Bad connections to each of two members, the leader and a follower; each opens up to 50 streams.
-const CONNECTIONS: usize = 5_000;
+const CONNECTIONS: usize = 6_500;
 /// They come no longer than this; on a machine that has nothing else to do they are through in 5 to 12 s.
 const SECONDS: u64 = 120;
 /// What a node may take for them beyond what it took before: 256 that wait, of which each may say 64 KiB, that is 16 MiB,
@@ -144,7 +144,8 @@ async fn flood(tls: bool) {
         assert!(refused > CONNECTIONS as f64 / 5.0, "node {target} refused {refused} only: {did}");
         assert!(*most < memory + MEMORY, "{} MiB more at node {target}", (most - memory) >> 20);
     }
-    assert!(connections >= 2 * CONNECTIONS * 95 / 100 && streams >= 10_000, "{:?}", disturbed.2);
+    // Some find no room in the kernel's queue on a busy machine.
+    assert!(connections >= 10_000 && streams >= 10_000, "{:?}", disturbed.2);
     let summary = recorder.stop(PATIENCE).await.unwrap().holds("strangers by the thousand", 200);
     // Each write of the writers was acknowledged: a failed one ends the test above. And they were served all the time.
     assert!(disturbed.1 as u64 >= 5 * long.as_secs(), "{} writes in {long:?}", disturbed.1);
