@@ -102,7 +102,7 @@ async fn a_deleted_token_is_put_back_as_it_was_and_no_member_loses_another() -> 
 }
 
 #[tokio::test]
-#[ignore = "not yet seen to pass"]
+#[ignore = "fails: a second eviction is allowed for 60 s"]
 async fn an_eviction_is_refused_while_another_member_is_away_and_nobody_waits() -> anyhow::Result<()> {
     play("evictions", async |scene| {
         scene.with_app(json!({})).await?;
