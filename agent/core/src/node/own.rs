@@ -2,7 +2,7 @@
 //! the same stamp, until somebody answers or its deadline has passed.
 //!
 //! ```text
-//! Own ─┬─ session   the session of this node in its generation; opened by the first write that needs one
+//! Own ─┬─ session   the session of this node in its generation; opened by the first write that needs one   session.rs
 //!      ├─ writes    ring by id; id = seq in the session; the first one without an answer is the floor
 //!      └─ reads     questions for a read index
 //! ```
@@ -10,17 +10,21 @@
 //! NoQuorum is said only of a write that was never handed to a leader. Everything else that has no result is
 //! UnknownOutcome: never "failed", never "ok".
 
+mod session;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
 use crate::api::{Output, ReadPoint};
-use crate::message::{Body, Forward, ForwardReply, ReadIndex, ReadIndexReply};
+use crate::message::{Body, ForwardReply, ReadIndex, ReadIndexReply};
 use crate::node::Node;
 use crate::node::bound::Part;
 use crate::node::writes::Waiting;
 use crate::request::{AckLevel, Condition, Done, Effect, Limit, Refusal, Request, Stamp};
-use crate::types::{Generation, Incarnation, Index, Slot, Span, Time};
+use crate::types::{Incarnation, Index, Slot, Span, Time};
+
+use session::Session;
 
 /// A value put without safety is shown on its own node for so long, at most.
 const DIRECT: Span = Span::from_millis(1000);
@@ -40,13 +44,6 @@ pub(super) struct Own {
     next_read: u64,
     /// When they are looked through again.
     pub(super) check_at: Time,
-}
-
-#[derive(Debug)]
-struct Session {
-    generation: Generation,
-    number: Index,
-    used_at: Time,
 }
 
 #[derive(Debug)]
@@ -214,65 +211,6 @@ impl Node {
         let ttl: Option<Span> = ttl.or_else(|| self.replica.store().limits(cache).and_then(|l| l.ttl));
         let value: Option<Bytes> = value;
         self.replica.overlay(cache, key, value, self.now + DIRECT, ttl.map(|ttl| self.now + ttl))
-    }
-
-    /// Hands a write to the leader, if it has a stamp or needs none.
-    fn hand_on(&mut self, id: u64) {
-        let now = self.now;
-        let Some(generation) = self.bound_ref().map(|bound| bound.generation) else { return };
-        let floor = self.own.first;
-        let idle = Span(self.settings.session_idle.0 / 2);
-        let session =
-            self.own.session.as_mut().filter(|s| s.generation == generation && now.since(s.used_at) < idle);
-        let number = session.as_ref().map(|s| s.number);
-        let Some(write) = self.own.writes.get_mut((id - floor) as usize).and_then(Option::as_mut) else {
-            return;
-        };
-        let needs = !matches!(write.request, Request::OpenSession);
-        if needs && write.stamp.is_none() {
-            let Some(session) = number else { return self.open_session() };
-            write.stamp = Some(Stamp { generation, session, seq: id, floor });
-        }
-        if let (Some(stamp), Some(number)) = (&mut write.stamp, number)
-            && stamp.session == number
-        {
-            stamp.floor = floor; // what it says of others may have grown since
-        }
-        if let Some(session) = session {
-            session.used_at = now;
-        }
-        let (stamp, request, level) = (write.stamp, write.request.clone(), write.level);
-        if self.serves() {
-            let me = self.outbox.me.clone();
-            if let Some(write) = self.own.get_mut(id) {
-                (write.at, write.attempts) = (Some((me, now)), write.attempts.saturating_add(1));
-            }
-            self.accept(Waiting::Own { id }, stamp, request, level);
-        } else if let Some(leader) = self.present_leader() {
-            if let Some(write) = self.own.get_mut(id) {
-                (write.at, write.attempts) = (Some((leader.clone(), now)), write.attempts.saturating_add(1));
-            }
-            self.outbox.send(&leader, Body::Forward(Forward { id, stamp, request, level }));
-        }
-    }
-
-    fn open_session(&mut self) {
-        if self.own.opening.is_some() {
-            return;
-        }
-        let deadline = self.now + self.settings.lease.times(2);
-        let id = self.own.add(Write {
-            ticket: None,
-            stamp: None,
-            request: Request::OpenSession,
-            level: AckLevel::Quorum,
-            since: self.now,
-            deadline,
-            at: None,
-            attempts: 0,
-        });
-        self.own.opening = Some(id);
-        self.hand_on(id);
     }
 
     pub(super) fn on_forward_reply(&mut self, from: &Incarnation, reply: ForwardReply) {
