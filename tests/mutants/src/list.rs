@@ -15,9 +15,9 @@ pub(crate) struct Mutant {
     pub(crate) name: String,
     /// Where, relative to the tree.
     pub(crate) file: String,
-    /// The function, with its attributes, in bytes of the file.
+    /// The function, with its attributes, or the lines of a constant, in bytes of the file.
     pub(crate) function: Range<usize>,
-    /// The `{` of its body.
+    /// The `{` of the function's body.
     pub(crate) body: usize,
     /// What is replaced.
     pub(crate) span: Range<usize>,
@@ -72,13 +72,19 @@ pub(crate) fn read(list: &Path, tree: &Path) -> Result<Vec<Mutant>> {
             let text = std::fs::read_to_string(tree.join(&one.file)).with_context(|| one.file.clone())?;
             texts.insert(one.file.clone(), text);
         }
-        let (Some(text), Some(function)) = (texts.get(&one.file), one.function) else { continue };
-        let within = bytes(text, &function.span).with_context(|| one.name.clone())?;
+        let Some(text) = texts.get(&one.file) else { continue };
         let span = bytes(text, &one.span).with_context(|| one.name.clone())?;
-        let body = within.start + body_of(&text[within.clone()]).with_context(|| one.name.clone())?;
-        let head = &text[within.start..body];
-        let weavable =
-            !head.split_whitespace().any(|word| word == "const") && !function.return_type.contains("impl ");
+        let (within, body, weavable) = match &one.function {
+            Some(function) => {
+                let within = bytes(text, &function.span).with_context(|| one.name.clone())?;
+                let body = within.start + body_of(&text[within.clone()]).with_context(|| one.name.clone())?;
+                let mut head = text[within.start..body].split_whitespace();
+                let constant = head.any(|word| word == "const");
+                (within, body, !constant && !function.return_type.contains("impl "))
+            }
+            // The value of a constant: there is nothing to choose when it runs.
+            None => (lines(text, &span), span.start, false),
+        };
         let mut hasher = DefaultHasher::new();
         (&text[within.clone()], span.start - within.start, &one.replacement).hash(&mut hasher);
         let what = one.name.split_once(": ").map_or("", |(_, what)| what);
@@ -98,6 +104,12 @@ fn bytes(text: &str, span: &Span) -> Option<Range<usize>> {
     };
     let end = at(&span.end).or((span.end.line > 1).then_some(text.len()))?;
     Some(at(&span.start)?..end)
+}
+
+/// The whole lines that something stands in.
+fn lines(text: &str, span: &Range<usize>) -> Range<usize> {
+    let start = text[..span.start].rfind('\n').map_or(0, |end| end + 1);
+    start..text[span.end..].find('\n').map_or(text.len(), |end| span.end + end)
 }
 
 /// Where the body of this function begins: at the brace that its last one closes.

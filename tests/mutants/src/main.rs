@@ -8,8 +8,8 @@
 //! cargo-mutants says what to change, and would build the core and the simulator anew for each of two thousand changes:
 //! hours. Here all of them are built in at once. A function `f` with the changes 17 and 18 becomes
 //! `fn f() { match crate::mutant() { 17 => { … } 18 => { … } _ => { … } } }`, and the environment chooses one of them.
-//! Changes that do not compile are found by the compiler's messages and left out. What cannot be woven (`const fn`, and
-//! functions that return `impl Trait`) is built by itself.
+//! Changes that do not compile are found by the compiler's messages and left out. What cannot be woven (constants,
+//! `const fn`, and functions that return `impl Trait`) is built by itself.
 
 mod build;
 mod list;
