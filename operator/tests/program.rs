@@ -9,11 +9,15 @@ mod support;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use axum::body::Body;
+use axum::http::Response;
 use front::Front;
 use serde_json::{Value, json};
-use support::{Api, CA, HOSTS, STATEFULSET, TOKEN};
+use support::{Api, CA, CLUSTER, HOSTS, STATEFULSET, TOKEN};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -27,14 +31,23 @@ fn program() -> Command {
 
 /// An API server on a port of this machine.
 async fn listen(front: &Front) -> SocketAddr {
+    listen_but(front, |_| None).await
+}
+
+/// The same, but for requests that are answered with this instead.
+async fn listen_but(
+    front: &Front,
+    instead: impl Fn(&str) -> Option<Response<Body>> + Clone + Send + Sync + 'static,
+) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, front) = (listener.local_addr().unwrap(), front.clone());
     let app = axum::Router::new().fallback(move |request: axum::extract::Request| {
-        let front = front.clone();
+        let (front, instead) = (front.clone(), instead.clone());
         async move {
             let (head, body) = request.into_parts();
             let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-            front.serve(&head.method, &head.uri, &head.headers, &body).map(axum::body::Body::new)
+            instead(&format!("{} {}", head.method, head.uri.path()))
+                .unwrap_or_else(|| front.serve(&head.method, &head.uri, &head.headers, &body).map(Body::new))
         }
     });
     tokio::spawn(async move { axum::serve(listener, app).await });
@@ -216,6 +229,61 @@ async fn it_ends_by_a_signal_at_its_failpoint_and_the_next_one_finishes() {
 
     let mut wrong = Running::start("wrong", server, "nowhere").await;
     assert!(!wrong.end().await.success());
+}
+
+/// A write that the API server has no time for is sent once in a round: what the library sends again by itself has passed
+/// the fence long before, when this operator held the Lease.
+#[tokio::test]
+async fn what_is_refused_for_now_is_tried_again_in_another_round_and_not_before() {
+    let patch = format!("PATCH {STATEFULSET}");
+    let story = async |code: u16, after: Option<u64>| {
+        let (seen, refuses) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let front = Front::of(Api::with(json!({})), None);
+        let instead = {
+            let (seen, refuses, refused) = (seen.clone(), refuses.clone(), patch.clone());
+            move |request: &str| {
+                seen.lock().unwrap().push((Instant::now(), request.to_owned()));
+                let mut answer = Response::builder().status(code);
+                if let Some(seconds) = after {
+                    answer = answer.header("Retry-After", seconds);
+                }
+                let now = refuses.load(Ordering::Relaxed) && request == refused;
+                now.then(|| answer.body(Body::from("{}")).unwrap())
+            }
+        };
+        let server = listen_but(&front, instead).await;
+        let running = Running::start("only", server, "").await;
+        let made = || front.api.get(CLUSTER).unwrap()["status"]["conditions"].is_array();
+        eventually("the cluster is made", async || made()).await;
+        // Another template; what was begun before has time to end.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        refuses.store(true, Ordering::Relaxed);
+        let before = front.api.get(CLUSTER);
+        front.api.edit(|spec| spec["agent"] = json!({ "image": "agent:2" }));
+        seen.lock().unwrap().clear();
+        front.tell(CLUSTER, before);
+        let attempts = || {
+            let seen = seen.lock().unwrap();
+            (0..seen.len()).filter(|at| seen[*at].1 == patch).collect::<Vec<_>>()
+        };
+        eventually("three attempts", async || attempts().len() >= 3).await;
+        drop(running);
+        let (attempts, seen) = (attempts(), seen.lock().unwrap());
+        for pair in attempts.windows(2) {
+            let rounds = seen[pair[0]..pair[1]].iter().filter(|(_, what)| *what == format!("GET {CLUSTER}"));
+            let (rounds, waited) = (rounds.count(), seen[pair[1]].0 - seen[pair[0]].0);
+            println!("{code}, Retry-After {after:?}: again after {waited:?}");
+            assert_eq!(rounds, 1, "{code}, {after:?}: sent again after {waited:?}");
+            // A failure is followed by a second at least, but for a fifth.
+            let least = after.map_or(Duration::from_millis(800), Duration::from_secs);
+            assert!(
+                waited >= least - Duration::from_millis(50),
+                "{code}, {after:?}: sent again after {waited:?}"
+            );
+        }
+    };
+    let stories = [(429, None), (503, None), (504, None), (429, Some(4)), (503, Some(4))];
+    futures::future::join_all(stories.map(|(code, after)| story(code, after))).await;
 }
 
 fn root() -> &'static Path {
