@@ -1,10 +1,13 @@
 //! Places where the operator ends itself at once, for tests of what a crash leaves behind. The environment variable
-//! `FAILPOINT` names one; nothing happens where it is not set, and a warning at the start says that it is.
+//! `FAILPOINT` names one or more; nothing happens where it is not set, and a warning at the start says that it is.
 //!
 //! ```text
-//! FAILPOINT=NAME          at the first time that the place is passed
-//! FAILPOINT=NAME:FILE     the same, once: not when FILE exists, which is made before
+//! FAILPOINT=NAME,NAME            whenever one of these places is passed
+//! FAILPOINT=NAME,NAME:FOLDER     the same, once at each: not where FOLDER has a file of its name, which is made before
 //! ```
+//!
+//! So a process that is started again each time passes the places one after the other, and the folder tells at which it
+//! has ended.
 //!
 //! [`stopping_at`] does the same to a single round within a test: what comes after the place never happens.
 
@@ -40,25 +43,44 @@ pub const ALL: [&str; 17] = [
     "ca-dropped",
 ];
 
-/// Exit code: an abort, as by a signal, runs no destructor and flushes nothing.
 static CHOSEN: OnceLock<Option<Chosen>> = OnceLock::new();
 
 #[derive(Debug, PartialEq, Eq)]
 struct Chosen {
-    name: String,
+    names: Vec<String>,
+    /// Remembers at which of them a process has ended.
     once: Option<PathBuf>,
 }
 
 impl Chosen {
     fn parse(text: &str) -> Result<Self, String> {
-        let (name, once) = match text.split_once(':') {
-            Some((name, file)) => (name, Some(PathBuf::from(file))),
+        let (names, once) = match text.split_once(':') {
+            Some((names, folder)) => (names, Some(PathBuf::from(folder))),
             None => (text, None),
         };
-        if !ALL.contains(&name) {
-            return Err(format!("FAILPOINT `{name}` is none of {}", ALL.join(", ")));
+        let names: Vec<_> = names.split(',').map(|name| name.trim().to_owned()).collect();
+        match names.iter().find(|name| !ALL.contains(&name.as_str())) {
+            Some(unknown) => Err(format!("FAILPOINT `{unknown}` is none of {}", ALL.join(", "))),
+            None => Ok(Self { names, once }),
         }
-        Ok(Self { name: name.to_owned(), once })
+    }
+
+    /// Whether the process is to end at this place; that is remembered from now on.
+    fn strikes(&self, name: &str) -> bool {
+        if !self.names.iter().any(|chosen| chosen == name) {
+            return false;
+        }
+        let Some(folder) = &self.once else { return true };
+        match std::fs::File::create_new(folder.join(name)) {
+            Ok(_) => true,
+            // It has ended here before.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => false,
+            // It would end here again and again.
+            Err(error) => {
+                tracing::error!(name, %error, "FAILPOINT: its folder cannot be written; this operator goes on");
+                false
+            }
+        }
     }
 }
 
@@ -70,7 +92,7 @@ pub fn choose(text: Option<&str>) -> Result<(), String> {
     let chosen = text.filter(|text| !text.is_empty()).map(Chosen::parse).transpose()?;
     if let Some(chosen) = &chosen {
         tracing::warn!(
-            name = chosen.name,
+            names = chosen.names.join(" "),
             "FAILPOINT is set: this operator ends itself there; it is for tests only"
         );
     }
@@ -98,18 +120,12 @@ pub async fn pass(name: &str) {
         // Until it is dropped.
         std::future::pending::<()>().await;
     }
-    let Some(Some(chosen)) = CHOSEN.get() else { return };
-    if chosen.name != name {
-        return;
+    if let Some(Some(chosen)) = CHOSEN.get()
+        && chosen.strikes(name)
+    {
+        // As by a signal: no destructor runs, nothing is flushed or given back.
+        std::process::abort();
     }
-    if let Some(file) = &chosen.once {
-        match std::fs::File::create_new(file) {
-            Ok(_) => {}
-            // It was here before.
-            Err(_) => return,
-        }
-    }
-    std::process::abort();
 }
 
 /// For tests: runs `round` until it passes the place `name`, and drops it there. None if that happened.
@@ -128,15 +144,34 @@ mod tests {
 
     #[tokio::test]
     async fn a_place_is_known_or_refused_by_name() {
-        let chosen = |name: &str, once: Option<&str>| {
-            Ok(Chosen { name: name.to_owned(), once: once.map(PathBuf::from) })
+        let chosen = |names: &[&str], once: Option<&str>| {
+            let names = names.iter().map(|name| (*name).to_owned()).collect();
+            Ok(Chosen { names, once: once.map(PathBuf::from) })
         };
-        assert_eq!(Chosen::parse("roll-deleted"), chosen("roll-deleted", None));
-        assert_eq!(Chosen::parse("hosts-written:/run/once"), chosen("hosts-written", Some("/run/once")));
-        let error = Chosen::parse("nowhere").unwrap_err();
-        assert!(error.contains("`nowhere`") && error.contains("scale-announced"), "{error}");
+        assert_eq!(Chosen::parse("roll-deleted"), chosen(&["roll-deleted"], None));
+        let two = Chosen::parse("ca-added, ca-dropped:/run/once");
+        assert_eq!(two, chosen(&["ca-added", "ca-dropped"], Some("/run/once")));
+        for wrong in ["nowhere", "ca-added,nowhere:/run/once"] {
+            let error = Chosen::parse(wrong).unwrap_err();
+            assert!(error.contains("`nowhere`") && error.contains("scale-announced"), "{error}");
+        }
         // Not chosen: it returns.
         pass("hosts-written").await;
+    }
+
+    #[test]
+    fn each_place_strikes_once_where_a_folder_remembers_it() {
+        let always = Chosen::parse("ca-added").unwrap();
+        assert!(always.strikes("ca-added") && always.strikes("ca-added") && !always.strikes("ca-dropped"));
+        let folder = std::env::temp_dir().join(format!("rauthy-failpoints-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let chosen = Chosen::parse(&format!("ca-added,ca-dropped:{}", folder.display())).unwrap();
+        let struck =
+            ["ca-added", "ca-added", "ca-dropped", "ca-made", "ca-dropped"].map(|n| chosen.strikes(n));
+        assert_eq!(struck, [true, false, true, false, false]);
+        assert!(folder.join("ca-added").exists() && folder.join("ca-dropped").exists());
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(!chosen.strikes("ca-added"), "nobody would remember it");
     }
 
     #[tokio::test]

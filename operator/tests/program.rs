@@ -231,6 +231,26 @@ async fn it_ends_by_a_signal_at_its_failpoint_and_the_next_one_finishes() {
     assert!(!wrong.end().await.success());
 }
 
+#[tokio::test]
+async fn with_a_folder_it_ends_at_each_of_its_failpoints_once_however_often_it_is_started() {
+    let front = Front::of(Api::with(json!({})), None);
+    let (api, server) = (front.api.clone(), listen(&front).await);
+    let places = ["token-made", "ca-made", "certificate-made", "hosts-written"];
+    let folder = std::env::temp_dir().join(format!("rauthy-passed-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let failpoint = format!("{}:{}", places.join(","), folder.display());
+    for place in places {
+        assert!(!folder.join(place).exists() && api.get(STATEFULSET).is_none(), "{place}");
+        let mut doomed = Running::start("again", server, &failpoint).await;
+        assert!(!doomed.end().await.success());
+        assert!(folder.join(place).exists(), "it did not end at {place}");
+    }
+    let last = Running::start("again", server, &failpoint).await;
+    eventually("it finishes", async || api.get(STATEFULSET).is_some()).await;
+    drop(last);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
 /// A write that the API server has no time for is sent once in a round: what the library sends again by itself has passed
 /// the fence long before, when this operator held the Lease.
 #[tokio::test]
