@@ -253,9 +253,8 @@ async fn make(
     let (names, uid) = (&validated.names, validated.uid.as_str());
     let applied = apply::apply(&context.client, names, uid, desired, observed).await?;
     secured.steps = steps;
-    let wants =
-        [Some(Want::List(validated.running.list.epoch)), secured.wanted.as_ref().map(Want::Credentials)];
-    for want in wants.into_iter().flatten() {
+    let credentials = secured.wanted.as_ref().map(|wanted| Want::Credentials(wanted, secured.written));
+    for want in [Some(Want::List(validated.running.list.epoch)), credentials].into_iter().flatten() {
         let (pods, namespace) = (&observed.pods, &validated.names.namespace);
         touch::touch(&context.client, namespace, pods, reports, want, now.as_second()).await?;
     }

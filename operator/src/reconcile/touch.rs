@@ -66,22 +66,22 @@ impl Touch {
 pub enum Want<'w> {
     /// The host list of this number.
     List(u64),
-    /// These certificates and tokens.
-    Credentials(&'w Credentials),
+    /// These certificates and tokens, which were written at this time, in seconds since 1970.
+    Credentials(&'w Credentials, i64),
 }
 
 impl Want<'_> {
     fn annotation(&self) -> &'static str {
         match self {
             Self::List(_) => TOUCHED,
-            Self::Credentials(_) => TOUCHED_CREDENTIALS,
+            Self::Credentials(..) => TOUCHED_CREDENTIALS,
         }
     }
 
     fn what(&self) -> String {
         match self {
             Self::List(epoch) => epoch.to_string(),
-            Self::Credentials(Credentials { certificate, authorities, tokens }) => {
+            Self::Credentials(Credentials { certificate, authorities, tokens }, _) => {
                 let text = [std::slice::from_ref(certificate), authorities.as_slice(), tokens.as_slice()]
                     .concat()
                     .join(" ");
@@ -94,7 +94,7 @@ impl Want<'_> {
     fn lacks(&self, node: &NodeStatus) -> bool {
         match self {
             Self::List(epoch) => node.host_epoch < *epoch,
-            Self::Credentials(wanted) => node.credentials.as_ref().is_some_and(|used| used != *wanted),
+            Self::Credentials(wanted, _) => node.credentials.as_ref().is_some_and(|used| used != *wanted),
         }
     }
 }
@@ -108,10 +108,12 @@ fn due<'p>(pods: &'p [Pod], reports: &[Report], want: Want<'_>, now: i64) -> Vec
         let report = reports.iter().find(|report| report.pod == name)?;
         let behind = match (&report.answer, want) {
             (Ok(node), _) => want.lacks(node),
-            // Only what was announced since it was last seen well: an operator that starts touches nobody for nothing.
-            (Err(_), Want::Credentials(_)) => {
-                last.as_ref().is_some_and(|last| last.what != what || last.times < BLINDLY)
-            }
+            // Only what was announced since it was last seen well, or written since it was made: an operator that starts
+            // touches nobody for nothing.
+            (Err(_), Want::Credentials(_, written)) => match &last {
+                Some(last) => last.what != what || last.times < BLINDLY,
+                None => pod.creation_timestamp().is_some_and(|made| made.0.as_second() < written),
+            },
             (Err(_), Want::List(_)) => false,
         };
         Some((name, behind.then(|| Touch::next(last, &what, now))??))
@@ -146,6 +148,8 @@ pub async fn touch(
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     #[test]
@@ -176,20 +180,28 @@ mod tests {
     #[test]
     fn a_pod_that_cannot_be_asked_is_told_of_a_rotation_for_a_while() {
         let wanted = Credentials { certificate: "new".to_owned(), ..Credentials::default() };
-        let what = Want::Credentials(&wanted).what();
-        let pod = |touched: String| -> Pod {
-            let annotations = json!({ TOUCHED_CREDENTIALS: touched });
-            serde_json::from_value(json!({ "metadata": { "name": "rauthy-0", "annotations": annotations } }))
-                .unwrap()
+        let written: jiff::Timestamp = "2026-01-01T12:00:00Z".parse().unwrap();
+        let want = Want::Credentials(&wanted, written.as_second());
+        let what = want.what();
+        let made = |at: &str, annotations: Value| -> Pod {
+            serde_json::from_value(json!({ "metadata": {
+                "name": "rauthy-0", "creationTimestamp": at, "annotations": annotations,
+            } }))
+            .unwrap()
         };
+        let pod = |touched: String| made("2026-01-01T13:00:00Z", json!({ TOUCHED_CREDENTIALS: touched }));
         let answer = |answer| Report { pod: "rauthy-0".to_owned(), answer };
         let touched = |text: String, said: &Report| {
-            !due(&[pod(text)], std::slice::from_ref(said), Want::Credentials(&wanted), 10_000).is_empty()
+            !due(&[pod(text)], std::slice::from_ref(said), want, 10_000).is_empty()
         };
         let silent = answer(Err("no TLS".to_owned()));
         assert!(touched("older.3.100".to_owned(), &silent));
         assert!(touched(format!("{what}.7.100"), &silent));
         assert!(!touched(format!("{what}.8.100"), &silent), "for ever");
+        // One that was never touched has read what there was when it was made.
+        let first =
+            |at: &str| !due(&[made(at, json!({}))], std::slice::from_ref(&silent), want, 10_000).is_empty();
+        assert!(first("2026-01-01T11:59:59Z") && !first("2026-01-01T12:00:00Z"));
         let node = |credentials| answer(Ok(NodeStatus { credentials, ..NodeStatus::default() }));
         assert!(!touched(String::new(), &node(Some(wanted.clone()))), "it uses it");
         assert!(!touched(String::new(), &node(None)), "it is too old to say");

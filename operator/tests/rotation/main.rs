@@ -10,7 +10,7 @@ mod world;
 use k8s_openapi::api::core::v1::Secret;
 use rauthy_operator::reconcile::credentials::x509::{authorities, field};
 use serde_json::{Value, json};
-use support::{CA, PODS, STATEFULSET, TLS};
+use support::{CA, PODS, STATEFULSET, TLS, TOKEN};
 use world::{Uses, World, authority, base64, secret};
 
 const MINE: &str = "/api/v1/namespaces/idm/secrets/mine";
@@ -101,6 +101,37 @@ async fn a_living_member_that_does_not_confirm_is_waited_for_by_name_and_one_tha
             let after = world.rest(&operator).await;
             assert_eq!((after.bundle.len(), after.tokens.len()), (1, 1));
         }
+    }
+}
+
+/// Its Secret was deleted while no operator was there that could put it back: the members have the old token, and the new
+/// operator cannot ask them.
+#[tokio::test]
+async fn a_token_that_had_to_be_made_anew_is_announced_to_pods_that_were_never_touched() {
+    let touched = |world: &World| {
+        let count = |ordinal: &i32| {
+            let pod = world.api.get(&format!("{PODS}/rauthy-{ordinal}")).unwrap();
+            pod["metadata"]["annotations"]["rauthy.dev/credentials"].is_string()
+        };
+        (0..3).filter(count).count()
+    };
+    for (made, expected) in [("2026-01-01T11:00:00Z", 3), ("2026-01-01T13:00:00Z", 0)] {
+        let world = World::running(json!({})).await;
+        world.silent.lock().unwrap().extend(0..3);
+        let stamp = |path: &str, at: &str| {
+            let mut object = world.api.get(path).unwrap();
+            object["metadata"]["creationTimestamp"] = json!(at);
+            world.api.put(path, object);
+        };
+        (0..3).for_each(|ordinal| stamp(&format!("{PODS}/rauthy-{ordinal}"), made));
+        let old = Uses::of(&world.api).tokens;
+        world.api.remove(TOKEN);
+        let operator = world.operator();
+        operator.round().await.expect("a round");
+        stamp(TOKEN, "2026-01-01T12:00:00Z");
+        operator.round().await.expect("a round");
+        assert_ne!(Uses::of(&world.api).tokens, old, "{made}");
+        assert_eq!(touched(&world), expected, "pods made at {made}");
     }
 }
 

@@ -69,6 +69,8 @@ pub struct Decision {
 pub struct Progress {
     /// What members shall use; none: not known.
     pub wanted: Option<Credentials>,
+    /// When the Secrets of that were last written, as far as is known, in seconds since 1970.
+    pub written: i64,
     /// What is waited for.
     pub waiting: Vec<String>,
     /// When the last step was taken, in seconds since 1970.
@@ -120,7 +122,15 @@ pub fn decide(cluster: &Validated, observed: &Observed, now: Timestamp) -> Resul
     let stepped = [&decision.tls, &decision.token].into_iter().flatten();
     let stepped = stepped.filter_map(|secret| secret.annotations().get(STEPPED)?.parse().ok());
     progress.since = stepped.max().unwrap_or(0);
+    let tls = observed.tls.as_ref().filter(|_| cluster.tls());
+    progress.written = observed.token.iter().chain(tls).filter_map(written).max().unwrap_or(0);
     Ok(decision)
+}
+
+/// When an object was last written, by whomever; none if it does not say.
+fn written(secret: &Secret) -> Option<i64> {
+    let by = secret.managed_fields().iter().filter_map(|by| by.time.as_ref());
+    by.chain(secret.metadata.creation_timestamp.as_ref()).map(|time| time.0.as_second()).max()
 }
 
 /// What pods mount now.
