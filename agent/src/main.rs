@@ -15,12 +15,15 @@ use tracing_subscriber::EnvFilter;
 
 /// EX_CONFIG: the settings are wrong, and a restart would not help.
 const WRONG_SETTINGS: u8 = 78;
-/// Leadership is handed over within this time, or it is taken over later.
-const HAND_OVER: Duration = Duration::from_secs(3);
-/// A process that was told to stop is gone after this long.
-const LEAVE: Duration = Duration::from_secs(5);
+/// Leadership is handed over within this time, or it is taken over later: what is left of [`IN_ORDER`] is enough for
+/// streams to say how they end.
+const HAND_OVER: Duration = Duration::from_secs(2);
+/// A process that was told to stop does so in order until then, counted from the signal on, and is cut off after it.
+const IN_ORDER: Duration = Duration::from_millis(4_500);
 /// A thread that is in the middle of something when all else has ended has this long.
 const AT_WORK: Duration = Duration::from_millis(200);
+/// The end, counted from the signal on, whatever the process is at by then: it is to be gone after 5 s.
+const LAST: Duration = Duration::from_millis(4_800);
 
 /// The replicated in-memory cache of Rauthy: one agent runs beside every instance.
 #[derive(Parser)]
@@ -190,17 +193,30 @@ async fn agent(config: Config) -> anyhow::Result<ExitCode> {
             }
         }
     };
+    let in_order = tokio::time::Instant::now() + IN_ORDER;
+    let code = u8::from(fault.is_some());
+    ends_in_any_case(code);
     let leave = leave(&handle, running, &stop_cache, cache);
-    if tokio::time::timeout(LEAVE, leave).await.is_err() {
-        tracing::warn!("did not end in order within 5 s");
+    if tokio::time::timeout_at(in_order, leave).await.is_err() {
+        tracing::warn!("did not end in order within {} s", IN_ORDER.as_secs_f32());
     }
     stop_http.cancel();
-    match fault {
-        None => Ok(ExitCode::SUCCESS),
-        Some(fault) => {
-            eprintln!("rauthy-agent: {fault}");
-            Ok(ExitCode::FAILURE)
-        }
+    if let Some(fault) = fault {
+        eprintln!("rauthy-agent: {fault}");
+    }
+    Ok(ExitCode::from(code))
+}
+
+/// Sees to it that this process is gone [`LAST`] from now. A thread of its own: the runtime keeps time only while its
+/// threads come to look at the clock, and its end waits for what they are at.
+fn ends_in_any_case(code: u8) {
+    let last = std::thread::Builder::new().name("last".to_owned()).spawn(move || {
+        std::thread::sleep(LAST);
+        // Nothing is said here: whoever holds the log may be what does not end.
+        std::process::exit(code.into());
+    });
+    if let Err(error) = last {
+        tracing::warn!(%error, "no thread can be started that would end this process in any case");
     }
 }
 

@@ -1,5 +1,6 @@
 //! Whoever is asked to go hands over first, and keeps its word to its own clients.
 
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,10 +16,25 @@ use tonic::Status;
 use crate::election::enough;
 use crate::links::STALLED;
 
-/// What an agent takes to leave: 5 s at most, and what a busy machine takes until this process has seen it.
-const LEAVES: Duration = Duration::from_secs(8);
+/// An agent is gone within this time.
+const LEAVES: Duration = Duration::from_secs(5);
 /// With what its clients do here it takes 3 s, in which it answers a question in milliseconds.
 const SLOW: Duration = Duration::from_secs(5);
+
+/// SIGTERM to a node, which is gone within 5 s, but for the time in which this machine had no processor for it; how it
+/// ended, and after how long.
+async fn told_to_stop(cluster: &mut Cluster, number: usize) -> (ExitStatus, Duration) {
+    let stalls = Stalls::watch();
+    cluster.node(number).signal("TERM");
+    let asked = Instant::now();
+    let status = cluster.node_mut(number).ended(PATIENCE).await;
+    let (took, lost) = (asked.elapsed(), stalls.lost());
+    assert!(took <= LEAVES + lost, "gone only after {took:?}, of which it may have waited {lost:?}");
+    if took > LEAVES {
+        println!("EXCUSED: node {number} was gone after {took:?}: the machine had no processor for {lost:?}");
+    }
+    (status, took)
+}
 
 /// SIGTERM to the leader under 64 writers at the other nodes: not one write fails.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -28,8 +44,7 @@ async fn sigterm_hands_over_without_a_failed_write() {
     let others = cluster.others(leader);
     let writers = Writers::start(others.iter().map(|n| cluster.node(*n).client().clone()), 32);
     eventually("1000 writes", PATIENCE, async || enough(writers.acknowledged(), 1000)).await;
-    cluster.node(leader).signal("TERM");
-    let status = cluster.node_mut(leader).ended(LEAVES).await;
+    let (status, _) = told_to_stop(&mut cluster, leader).await;
     assert!(status.success(), "{status}");
     let new = cluster.leader_among(&others).await;
     let then = writers.acknowledged();
@@ -48,6 +63,22 @@ async fn sigterm_hands_over_without_a_failed_write() {
             .unwrap_or_else(|lost| panic!("at node {number}: {lost}"));
     }
     assert!(!cluster.folder().join(format!("node-{leader}.sock")).exists(), "the socket is left behind");
+}
+
+/// SIGTERM to a leader whose followers hang and whose own client reads nothing: each step takes as long as it may, and
+/// all of them together no longer than 5 s.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_whom_nobody_follows_any_more_is_gone_in_time() {
+    let mut cluster = Cluster::start(Setup::default()).await;
+    let leader = cluster.leader().await;
+    let others = cluster.others(leader);
+    let _deaf = Deaf::ask(&cluster.node(leader).target).await;
+    others.iter().for_each(|other| cluster.node(*other).signal("STOP"));
+    let (status, took) = told_to_stop(&mut cluster, leader).await;
+    others.iter().for_each(|other| cluster.node(*other).signal("CONT"));
+    println!("gone after {took:?}");
+    assert!(status.success(), "{status}");
+    assert!(took > Duration::from_secs(3), "after {took:?}: was there nothing to wait for?");
 }
 
 /// A stream was told this: even one whose client was just about to send something.
@@ -154,10 +185,7 @@ async fn leaves(cluster: &mut Cluster, recorder: &mut Recorder, leaver: usize, w
     let deaf = Deaf::ask(&target).await;
     let readiness = Readiness::ask(cluster, leaver);
 
-    cluster.node(leaver).signal("TERM");
-    let asked = Instant::now();
-    let status = cluster.node_mut(leaver).ended(LEAVES).await;
-    let took = asked.elapsed();
+    let (status, took) = told_to_stop(cluster, leaver).await;
     recorder.gone(&leaver.to_string());
     let seen = readiness.stop();
     println!("{what}: gone after {took:?}; /readyz and /livez said {seen:?}");
