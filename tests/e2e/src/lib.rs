@@ -6,13 +6,17 @@
 //! * [`clients`]: clients in every pod, whose history is judged
 //! * [`certificates`]: an authority of the tests' own
 //! * [`freeze`]: stop an agent as a hanging machine would · [`lives`]: who was restarted, and changes of the size
+//! * [`operators`]: the operator's own pods
+//! * [`issuer`]: what other operators bring along, and a stand-in for cert-manager
 
 pub mod app;
 pub mod certificates;
 pub mod clients;
 pub mod dns;
 pub mod freeze;
+pub mod issuer;
 pub mod lives;
+pub mod operators;
 pub mod scene;
 pub mod tools;
 pub mod wait;
@@ -20,6 +24,7 @@ pub mod wait;
 pub use app::App;
 pub use certificates::Authority;
 pub use clients::Clients;
+pub use issuer::Issuer;
 pub use lives::lives;
 pub use scene::{Scene, play, play_without_operator};
 pub use wait::{eventually, lasts};

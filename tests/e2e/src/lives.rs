@@ -1,4 +1,4 @@
-//! Who was restarted, and changes of the size, which restart nobody.
+//! Who was restarted, and changes of the size, which restart nobody; and objects that come back.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use kube::ResourceExt as _;
 use kube::api::ListParams;
 use serde_json::json;
 
-use crate::scene::{CLUSTER, KUBERNETES, Scene, agent};
+use crate::scene::{CLUSTER, KUBERNETES, OPERATOR, Scene, agent};
 use crate::wait::eventually;
 
 /// Of each pod its uid, and how often its agent was started again.
@@ -71,4 +71,20 @@ pub async fn scale(scene: &Scene, size: usize) -> anyhow::Result<()> {
     same_lives(&before, &lives(scene).await?, size)?;
     println!("{size} members after {:.1} s; {} leads", began.elapsed().as_secs_f32(), scene.leader().await?);
     Ok(())
+}
+
+/// Deletes an object and waits for another one of its name.
+///
+/// # Errors
+/// If none comes.
+pub async fn comes_back(scene: &Scene, object: &str, more: &[&str]) -> anyhow::Result<()> {
+    let uid = async || scene.kubectl(&["get", object, "-o", "jsonpath={.metadata.uid}"]).await;
+    let old = uid().await?;
+    scene.kubectl(&[&["delete", object, "--wait=false"], more].concat()).await?;
+    eventually(&format!("{object} is back"), OPERATOR, async || {
+        let new = uid().await?;
+        ensure!(!new.is_empty() && new != old, "the old one is still there");
+        anyhow::Ok(())
+    })
+    .await
 }

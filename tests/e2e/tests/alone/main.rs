@@ -2,16 +2,16 @@
 
 mod nodes;
 mod operators;
-
-use std::time::Duration;
+mod others;
 
 use anyhow::{Context as _, ensure};
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ConfigMap, ContainerStatus, Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, ListParams};
-use kube::{Client, ResourceExt as _};
-use rauthy_e2e::scene::{AVAILABLE_WITHIN, KUBERNETES, OPERATOR, Scene, container_id, is_ready, started};
-use rauthy_e2e::tools::{OPERATOR_NAMESPACE, variable};
+use rauthy_e2e::operators::{operator_containers, restart_operator, rested_operators};
+use rauthy_e2e::scene::{AVAILABLE_WITHIN, KUBERNETES, OPERATOR, Scene, started};
+use rauthy_e2e::tools::variable;
 use rauthy_e2e::{eventually, freeze, play};
 use serde_json::json;
 
@@ -173,56 +173,4 @@ async fn uids(scene: &Scene) -> anyhow::Result<Vec<Option<String>>> {
         uids.push(scene.pod(&pod).await?.uid());
     }
     Ok(uids)
-}
-
-async fn operators(client: &Client) -> anyhow::Result<Vec<Pod>> {
-    let pods: Api<Pod> = Api::namespaced(client.clone(), OPERATOR_NAMESPACE);
-    // Beside the pod of `helm test`.
-    let ours = ListParams::default().labels("app.kubernetes.io/name=rauthy-operator");
-    Ok(pods.list(&ours).await?.items)
-}
-
-/// The containers of the operator that run; none, when all were killed and Kubernetes waits before it starts them again.
-pub(crate) async fn operator_containers(client: &Client) -> anyhow::Result<Vec<String>> {
-    let mut ids = Vec::new();
-    for status in operators(client).await?.iter().flat_map(containers) {
-        if status.state.as_ref().is_some_and(|state| state.running.is_some()) {
-            ids.push(container_id(status)?.to_owned());
-        }
-    }
-    Ok(ids)
-}
-
-fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
-    pod.status.iter().flat_map(|s| s.container_statuses.iter().flatten())
-}
-
-/// The operator's containers, all of them ready and none killed before: Kubernetes waits longer and longer before it
-/// starts one again that ended several times, which an earlier test may have brought about.
-pub(crate) async fn rested_operators(client: &Client) -> anyhow::Result<Vec<String>> {
-    let pods = operators(client).await?;
-    let killed = |pod: &Pod| containers(pod).any(|status| status.restart_count > 0);
-    if pods.iter().any(|pod| !is_ready(pod) || killed(pod)) {
-        restart_operator(client).await?;
-    }
-    let ids = operator_containers(client).await?;
-    ensure!(!ids.is_empty(), "no operator runs");
-    Ok(ids)
-}
-
-/// Deletes the operator's pods and waits until as many others are Ready.
-async fn restart_operator(client: &Client) -> anyhow::Result<()> {
-    let pods: Api<Pod> = Api::namespaced(client.clone(), OPERATOR_NAMESPACE);
-    let old: Vec<_> = operators(client).await?.iter().map(|p| p.name_any()).collect();
-    for name in &old {
-        pods.delete(name, &DeleteParams::default()).await?;
-    }
-    eventually("new operators are Ready", KUBERNETES + Duration::from_secs(30), async || {
-        let now = operators(client).await?;
-        let names: Vec<_> = now.iter().map(|p| (p.name_any(), is_ready(p))).collect();
-        let fresh = names.iter().all(|(name, ready)| *ready && !old.contains(name));
-        ensure!(fresh && names.len() == old.len(), "{names:?}, before {old:?}");
-        anyhow::Ok(())
-    })
-    .await
 }

@@ -9,12 +9,11 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt as _};
 use rauthy_e2e::freeze::{self, Frozen};
+use rauthy_e2e::operators::{operator_containers, rested_operators};
 use rauthy_e2e::scene::{CLUSTER, KUBERNETES, OPERATOR, Scene, container_id, is_ready};
 use rauthy_e2e::tools::OPERATOR_NAMESPACE;
 use rauthy_e2e::{Clients, eventually, lasts, play};
 use serde_json::{Value, json};
-
-use crate::{operator_containers, rested_operators};
 
 #[tokio::test]
 async fn operators_killed_at_each_stage_of_a_change_of_the_size_still_finish_it() -> anyhow::Result<()> {

@@ -1,25 +1,15 @@
-//! Certificates by cert-manager: what it would do for the operator's `Certificate` is done here.
+//! Certificates by cert-manager, of which there is a stand-in ([`rauthy_e2e::issuer`]).
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Context as _, ensure};
-use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams};
+use anyhow::ensure;
 use rauthy_e2e::clients::none_failed;
 use rauthy_e2e::scene::{KUBERNETES, OPERATOR, Scene};
-use rauthy_e2e::tools::{path, said};
-use rauthy_e2e::{Authority, Clients, eventually, lives, play};
+use rauthy_e2e::tools::path;
+use rauthy_e2e::{Clients, Issuer, eventually, issuer, lives, play};
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
-
-const DEFINITION: &str = "{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, \
-    metadata: {name: certificates.cert-manager.io, annotations: {api-approved.kubernetes.io: tests}}, \
-    spec: {group: cert-manager.io, scope: Namespaced, names: {plural: certificates, kind: Certificate}, versions: [{ \
-    name: v1, served: true, storage: true, subresources: {status: {}}, \
-    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]}}";
 
 #[tokio::test]
-#[ignore = "seen to pass once, by itself"]
 async fn certificates_by_cert_manager_are_asked_for_used_and_followed_without_a_restart() -> anyhow::Result<()>
 {
     play("cert-manager", async |scene| {
@@ -27,11 +17,10 @@ async fn certificates_by_cert_manager_are_asked_for_used_and_followed_without_a_
         let example = path("examples/cert-manager.yaml")?;
         let example = scene.kubectl(&["create", "--dry-run=client", "-o", "json", "-f", &example]).await?;
         let example: Value = serde_json::from_str(&example)?;
-        let defined = said("kubectl", &["apply", "-f", "-"], DEFINITION).await?;
-        ensure!(defined.ok, "{}", defined.err);
+        issuer::define(issuer::CERTIFICATES).await?;
         let issuer = Issuer::start(scene)?;
         scene.with_app(json!({"tls": example["spec"]["tls"]})).await?;
-        let asked: DynamicObject = certificates(scene).get("rauthy-tls").await?;
+        let asked = issuer::certificates(scene).get("rauthy-tls").await?;
         let (by, of) =
             (&asked.data["spec"]["issuerRef"], &example["spec"]["tls"]["certManager"]["issuerRef"]);
         ensure!(by["name"] == of["name"] && by["kind"] == of["kind"], "{asked:?}");
@@ -73,56 +62,4 @@ async fn shown(scene: &Scene) -> anyhow::Result<Vec<Value>> {
         all.push(scene.view(&pod).await?["credentials"]["certificate"].clone());
     }
     Ok(all)
-}
-
-fn certificates(scene: &Scene) -> Api<DynamicObject> {
-    let kind = GroupVersionKind::gvk("cert-manager.io", "v1", "Certificate");
-    let resource = ApiResource::from_gvk_with_plural(&kind, "certificates");
-    Api::namespaced_with(scene.client.clone(), &scene.namespace, &resource)
-}
-
-/// Signs each `Certificate` that has none yet, until it is dropped.
-struct Issuer {
-    authority: String,
-    task: JoinHandle<()>,
-}
-
-impl Issuer {
-    fn start(scene: &Scene) -> anyhow::Result<Self> {
-        let (scene, authority) = (scene.clone(), Authority::new("company-ca")?);
-        let pem = authority.pem.clone();
-        let task = tokio::spawn(async move {
-            loop {
-                // The definition may not be served yet.
-                let _ = sign(&scene, &authority).await;
-                tokio::time::sleep(Duration::from_millis(300)).await;
-            }
-        });
-        Ok(Self { authority: pem, task })
-    }
-}
-
-impl Drop for Issuer {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn sign(scene: &Scene, authority: &Authority) -> anyhow::Result<()> {
-    let certificates = certificates(scene);
-    for certificate in certificates.list(&ListParams::default()).await?.items {
-        let spec = &certificate.data["spec"];
-        let name = spec["secretName"].as_str().context("no secretName")?;
-        if scene.api::<Secret>().get_opt(name).await?.is_some() {
-            continue;
-        }
-        let hosts = serde_json::from_value(spec["dnsNames"].clone())?;
-        let mut secret = authority.secret(name, hosts)?;
-        secret.metadata.labels = serde_json::from_value(spec["secretTemplate"]["labels"].clone())?;
-        scene.api::<Secret>().create(&Default::default(), &secret).await?;
-        let ready = json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}});
-        let its = certificate.metadata.name.as_deref().unwrap_or_default();
-        certificates.patch_status(its, &PatchParams::default(), &Patch::Merge(&ready)).await?;
-    }
-    Ok(())
 }

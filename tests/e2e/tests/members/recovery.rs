@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use kube::api::{EvictParams, ListParams, PostParams};
 use rauthy_e2e::clients::no_gap;
+use rauthy_e2e::lives::comes_back;
 use rauthy_e2e::scene::{CLUSTER, KUBERNETES, OPERATOR, Scene, is_ready};
 use rauthy_e2e::{Clients, eventually, lives, play};
 use serde_json::json;
@@ -142,19 +143,6 @@ async fn an_eviction_is_refused_while_another_member_is_away_and_nobody_waits() 
         ensure!(summary.generations.len() == 1, "the cache began again: {summary}");
         // The one that stayed all the time.
         no_gap(&summary, 0, &[&third])
-    })
-    .await
-}
-
-/// Deletes an object and waits for another one of its name.
-async fn comes_back(scene: &Scene, object: &str, more: &[&str]) -> anyhow::Result<()> {
-    let uid = async || scene.kubectl(&["get", object, "-o", "jsonpath={.metadata.uid}"]).await;
-    let old = uid().await?;
-    scene.kubectl(&[&["delete", object, "--wait=false"], more].concat()).await?;
-    eventually(&format!("{object} is back"), OPERATOR, async || {
-        let new = uid().await?;
-        ensure!(!new.is_empty() && new != old, "the old one is still there");
-        anyhow::Ok(())
     })
     .await
 }
