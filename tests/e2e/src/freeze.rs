@@ -1,9 +1,9 @@
-//! Stops a container's processes as a hanging machine would, and lets them go on.
+//! Stops a container's processes as a hanging machine would, and lets them go on; and looks at its files.
 //!
 //! The tests run in the machine's own pid namespace, so that the processes of all pods are seen; the container's id
 //! stands in the path of their cgroup.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
@@ -70,6 +70,16 @@ pub fn kill(id: &str) -> anyhow::Result<()> {
     let result = all.signal("-KILL");
     all.pids.clear();
     result
+}
+
+/// The root of a container's file system, as the container sees it, for as long as it runs.
+///
+/// # Errors
+/// If no process of it is found.
+pub fn root(id: &str) -> anyhow::Result<PathBuf> {
+    let pids = processes_of(id)?;
+    let pid = pids.first().with_context(|| format!("no process of container {id} is seen"))?;
+    Ok(PathBuf::from(format!("/proc/{pid}/root")))
 }
 
 /// The processes whose cgroup names the container, parents before children.

@@ -6,13 +6,14 @@
 //! * [`clients`]: clients in every pod, whose history is judged
 //! * [`certificates`]: an authority of the tests' own
 //! * [`freeze`]: stop an agent as a hanging machine would · [`lives`]: who was restarted, and changes of the size
-//! * [`operators`]: the operator's own pods
+//! * [`operators`]: the operator's own pods · [`failpoints`]: operators that end themselves at chosen places
 //! * [`issuer`]: what other operators bring along, and a stand-in for cert-manager
 
 pub mod app;
 pub mod certificates;
 pub mod clients;
 pub mod dns;
+pub mod failpoints;
 pub mod freeze;
 pub mod issuer;
 pub mod lives;

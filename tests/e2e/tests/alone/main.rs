@@ -1,5 +1,6 @@
 //! What concerns the operator, which all clusters share: one test at a time. Run by `make e2e`.
 
+mod failpoints;
 mod nodes;
 mod operators;
 mod others;
