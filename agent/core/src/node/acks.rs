@@ -55,6 +55,11 @@ impl Acks {
         self.lent.iter().filter(|(_, end)| **end > now).map(|(who, end)| (who.clone(), *end)).collect()
     }
 
+    /// Somebody waits until others have applied what is committed.
+    pub(super) fn waits_for_all(&self) -> bool {
+        !self.all.is_empty()
+    }
+
     /// Everybody who waits, in no particular state.
     pub(super) fn take_all(&mut self) -> Vec<Waiting> {
         let commit = std::mem::take(&mut self.commit).into_iter().map(|(_, waiting, _)| waiting);

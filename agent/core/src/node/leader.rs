@@ -73,6 +73,10 @@ pub(super) struct Progress {
     pub(super) clock: Option<Time>,
     /// Commit index it was last told.
     pub(super) told_commit: Index,
+    /// When there was first something newer to tell; `None` also while it can be told nothing.
+    pub(super) untold_since: Option<Time>,
+    /// Somebody there was answered, and may look at what he wrote.
+    pub(super) waits_for_commit: bool,
     /// What it has applied.
     pub(super) applied: Index,
     pub(super) sending: Option<Sending>,
@@ -94,6 +98,8 @@ impl Progress {
             answered_at: None,
             clock: None,
             told_commit: 0,
+            untold_since: None,
+            waits_for_commit: false,
             applied: 0,
             sending: None,
             pinned: None,

@@ -12,6 +12,9 @@ use crate::types::{Epoch, Incarnation, Index, LogTime, Span, Term, Time};
 
 /// Bytes of entries in one Append, at most (one entry may be bigger).
 const APPEND_BYTES: usize = 1 << 20;
+/// A new commit index waits so long for entries to go with: told by itself it costs each write two messages more for
+/// each peer. Where somebody waits for it, it does not wait.
+const COMMIT_LINGERS: Span = Span::from_millis(1);
 
 /// What is the same for all peers at one moment.
 struct Moment<'a> {
@@ -24,6 +27,8 @@ struct Moment<'a> {
     log_time: LogTime,
     /// What a voter may be lent.
     lease_end: Option<Time>,
+    /// A write is answered only when others have applied it.
+    hurry: bool,
 }
 
 impl Node {
@@ -59,6 +64,7 @@ impl Node {
             log: &bound.log,
             log_time: leader.log_now(now),
             lease_end: may_grant.then_some(leader.lease_end),
+            hurry: leader.acks.waits_for_all(),
         };
         let Leader { progress, acks, .. } = &mut **leader;
         for (to, progress) in progress {
@@ -85,7 +91,23 @@ fn send(outbox: &mut Outbox, to: &Incarnation, append: Append) {
     outbox.send(to, Body::Append(append));
 }
 
+/// When a leader tells somebody of a commit at the latest, if no entries come before.
+pub(super) fn commit_deadline(leader: &Leader) -> Time {
+    let since = leader.progress.values().filter_map(|p| p.untold_since).min();
+    since.map_or(Time(u64::MAX), |since| since + COMMIT_LINGERS)
+}
+
 impl Moment<'_> {
+    /// Whether a commit index that is new to a peer is told by itself, now.
+    fn tells_commit(&self, progress: &mut Progress, open: bool) -> bool {
+        if !open || self.commit <= progress.told_commit {
+            progress.untold_since = None;
+            return false;
+        }
+        let since = *progress.untold_since.get_or_insert(self.now);
+        self.hurry || progress.waits_for_commit || self.now >= since + COMMIT_LINGERS
+    }
+
     /// One Append for a peer, and whether there may be more to send. Without `always`, only if it says something new.
     fn append(&self, progress: &mut Progress, voter: bool, always: bool) -> Option<(Append, bool)> {
         let log = self.log;
@@ -97,7 +119,7 @@ impl Moment<'_> {
         } else {
             Vec::new()
         };
-        let news = open && self.commit > progress.told_commit;
+        let news = self.tells_commit(progress, open);
         if entries.is_empty() && !news && !always {
             return None;
         }
@@ -109,6 +131,7 @@ impl Moment<'_> {
             progress.asked_for_base.get_or_insert(self.now);
         }
         progress.told_commit = self.commit;
+        (progress.untold_since, progress.waits_for_commit) = (None, false);
         if let Some(last) = entries.last() {
             progress.sent(last.index, entries.iter().map(|e| e.size()).sum());
         }

@@ -55,7 +55,21 @@ impl Node {
         };
         match waiting {
             Waiting::Own { id } => self.answered(id, result),
-            Waiting::Remote { who, id } => send_reply(&mut self.outbox, &who, id, result),
+            Waiting::Remote { who, id } => {
+                // Not where it is only in the log: nobody can look at that yet.
+                if result.as_ref().is_ok_and(|done| done.effect != Effect::Accepted) {
+                    self.tell_soon(&who);
+                }
+                send_reply(&mut self.outbox, &who, id, result);
+            }
+        }
+    }
+
+    /// Whoever was answered there may look at once: it hears of the commit without delay.
+    fn tell_soon(&mut self, who: &Incarnation) {
+        let leader = self.bound().and_then(Bound::leader);
+        if let Some(progress) = leader.and_then(|leader| leader.progress.get_mut(who)) {
+            progress.waits_for_commit = true;
         }
     }
 
@@ -64,6 +78,7 @@ impl Node {
         match waiting {
             Waiting::Own { id } => self.read_answered(id, point),
             Waiting::Remote { who, id } => {
+                self.tell_soon(&who);
                 self.outbox.send(&who, Body::ReadIndexReply(ReadIndexReply { id, point }));
             }
         }

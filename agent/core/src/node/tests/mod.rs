@@ -10,6 +10,7 @@
 
 mod acks;
 mod appends;
+mod commits;
 mod elections;
 mod genesis;
 mod handover;
