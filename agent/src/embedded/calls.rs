@@ -46,7 +46,7 @@ impl Cache {
     /// this node has not caught up with what the session has seen ([`Cache::read`] waits for that), and [`Error::Gap`] if
     /// that is gone.
     pub fn get(&self, cache: &str, key: impl AsRef<[u8]>) -> Read {
-        let (started, key) = (Instant::now(), key.as_ref());
+        let key = key.as_ref();
         check(limits::check_cache(cache).or_else(|| limits::check_key(key)))?;
         let handle = &self.inner.handle;
         let found = match self.seen() {
@@ -54,7 +54,7 @@ impl Cache {
             Some(seen) => handle.read_seen(cache, key, seen),
         };
         let level = if self.session.is_some() { Level::Session } else { Level::Local };
-        self.found(cache, level, started, found)
+        self.found(cache, level, None, found)
     }
 
     /// As [`Cache::get`], and waits while this node is catching up with what the session has seen, 5 s at most.
@@ -71,7 +71,7 @@ impl Cache {
                 (Level::Session, handle.read_after(cache, key, seen, started + limits::DEADLINE).await)
             }
         };
-        self.found(cache, level, started, found)
+        self.found(cache, level, Some(started), found)
     }
 
     /// Reads what stands at this moment: nothing older than what anybody was told before. That costs a round trip to the
@@ -85,10 +85,16 @@ impl Cache {
         let found = self.inner.handle.read_linearizable(cache, key, started + limits::DEADLINE).await;
         // A generation that ended meanwhile is no gap: nothing was named that is gone.
         let found = found.map_err(|e| if e == ReadRefusal::Gap { ReadRefusal::NoLease } else { e });
-        self.found(cache, Level::Linearizable, started, found)
+        self.found(cache, Level::Linearizable, Some(started), found)
     }
 
-    fn found(&self, cache: &str, level: Level, started: Instant, found: Result<Found, ReadRefusal>) -> Read {
+    fn found(
+        &self,
+        cache: &str,
+        level: Level,
+        started: Option<Instant>,
+        found: Result<Found, ReadRefusal>,
+    ) -> Read {
         let handle = &self.inner.handle;
         let (result, outcome) = match found {
             Ok(found) => {
@@ -110,7 +116,10 @@ impl Cache {
                 (Err(reason.into()), outcome)
             }
         };
-        self.count(cache, Operation::Get, level, outcome, started);
+        match started {
+            Some(started) => self.count(cache, Operation::Get, level, outcome, started),
+            None => handle.operations().counted(cache, Operation::Get, level, outcome),
+        }
         result
     }
 

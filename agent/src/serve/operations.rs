@@ -67,10 +67,16 @@ impl Operations {
 
     /// A call ended; of no cache, where the name is empty. A name that no cache can have is not remembered.
     pub fn ended(&self, cache: &str, operation: Operation, level: Level, outcome: Outcome, took: Duration) {
+        self.counted(cache, operation, level, outcome);
+        self.0.durations.add(operation, level, took);
+    }
+
+    /// As [`Self::ended`], of a call that is not timed: it took less than the histograms can tell, and to look at a clock
+    /// would be a good part of it.
+    pub fn counted(&self, cache: &str, operation: Operation, level: Level, outcome: Outcome) {
         let unnamed = outcome == Outcome::Field || cache.is_empty();
         let place = if unnamed { Names::none() } else { self.0.names.place(cache) };
         self.0.counts.add(place, operation, level, outcome);
-        self.0.durations.add(operation, level, took);
     }
 
     /// The socket of the cache is open, or no longer.
@@ -129,7 +135,7 @@ impl Collector for Operations {
             ];
             ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;
         }
-        let help = "How long calls of the cache service took";
+        let help = "How long calls of the cache service took; reads of the replica by the application that embeds it are not timed";
         let mut metric = encoder.encode_descriptor(
             "operation_duration",
             help,
