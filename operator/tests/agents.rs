@@ -19,7 +19,7 @@ use rauthy_operator::reconcile::dereference::Observed;
 use rauthy_operator::reconcile::validate::{Environment, validate};
 use rauthy_proto::admin::{AdminReply, admin_reply};
 use rauthy_proto::cache::{NodeStatus, Role};
-use rauthy_proto::handshake::{EXPORTER_LABEL, EXPORTER_LEN, OPERATOR, Side, Transcript, VERSION};
+use rauthy_proto::handshake::{EXPORTER_LABEL, EXPORTER_LEN, OPERATOR, Side, Transcript, VERSIONS};
 use rauthy_proto::mesh::mesh_server::{Mesh, MeshServer};
 use rauthy_proto::mesh::{Challenge, Frame, Identity, Purpose, Refused, Verdict, frame, refused};
 use rustls::pki_types::pem::PemObject;
@@ -117,14 +117,14 @@ impl Mesh for Agent {
             let nonce = vec![9; 32];
             let transcript = Transcript {
                 hello: &hello,
-                version: VERSION,
+                version: *VERSIONS.end(),
                 callee: &callee,
                 nonce: &nonce,
                 exporter: &exporter,
             };
             let proof = transcript.proof(agent.token.as_bytes(), Side::Callee).to_vec().into();
             let challenge = Challenge {
-                version: VERSION,
+                version: *VERSIONS.end(),
                 from: Some(callee.clone()),
                 nonce: nonce.clone().into(),
                 // That of another token first, as during a rotation.

@@ -13,14 +13,19 @@
 //! purpose, or between other identities. This is the challenge-response of ISO/IEC 9798-4 (mutual, keyed
 //! check function); the two labels keep one side's proof from being reflected as the other's.
 
+use std::ops::RangeInclusive;
+
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 use crate::mesh::{Hello, Identity};
 
-/// Format version that this build speaks.
-pub const VERSION: u32 = 2;
+/// Format versions that this build speaks: its own and the one before, so that members and the operator can be updated
+/// one at a time.
+pub const VERSIONS: RangeInclusive<u32> = 2..=3;
+/// From this version on the messages between members are packed, see `Frame.packed`.
+pub const PACKED: u32 = 3;
 /// Length of a nonce, in bytes.
 pub const NONCE_LEN: usize = 32;
 /// Label for the TLS exporter (RFC 5705 §4).
@@ -117,9 +122,35 @@ impl Transcript<'_> {
     }
 }
 
+/// The version that two sides speak: the highest that both know.
+#[must_use]
+pub fn version(mine: &RangeInclusive<u32>, theirs: &RangeInclusive<u32>) -> Option<u32> {
+    let highest = *mine.end().min(theirs.end());
+    (mine.contains(&highest) && theirs.contains(&highest)).then_some(highest)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn neighbours_understand_each_other_in_the_newer_one_that_both_know() {
+        let table = [
+            (2..=3, 2..=3, Some(3)),
+            (2..=3, 1..=2, Some(2)),
+            (2..=3, 3..=4, Some(3)),
+            (2..=3, 2..=2, Some(2)),
+            (2..=3, 4..=5, None),
+            (2..=3, 0..=1, None),
+            (2..=3, 1..=9, Some(3)),
+            #[allow(clippy::reversed_empty_ranges, reason = "what a peer may send")]
+            (2..=3, 3..=2, None),
+        ];
+        for (mine, theirs, wanted) in table {
+            assert_eq!(version(&mine, &theirs), wanted, "{mine:?} {theirs:?}");
+            assert_eq!(version(&theirs, &mine), wanted, "{theirs:?} {mine:?}");
+        }
+    }
 
     fn hello() -> Hello {
         Hello {

@@ -147,7 +147,7 @@ impl State {
             }
             ("SnapshotChunk", "shard") => return number % 17,
             ("Hello" | "Challenge", "version_min" | "version_max" | "version") if !random.once_in(8) => {
-                return u64::from(rauthy_proto::handshake::VERSION);
+                return u64::from(*rauthy_proto::handshake::VERSIONS.end());
             }
             _ => {}
         }

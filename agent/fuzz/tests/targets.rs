@@ -40,6 +40,7 @@ macro_rules! bounded {
 
 bounded! {
     frames_of_peers: "frame",
+    packed_frames_of_peers: "packed",
     messages_of_peers: "message",
     hints_of_peers: "addresses",
     strangers_who_call: "handshake-answer",

@@ -3,12 +3,13 @@
 //! What one side refuses, it tells the other: the callee in its verdict, the caller by sending a verdict where its
 //! proof should stand. Nothing is said that a stranger could not find out by trying.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use rauthy_core::Slot;
-use rauthy_proto::handshake::{NONCE_LEN, OPERATOR, Side, Transcript, VERSION};
+use rauthy_proto::handshake::{self as proven, NONCE_LEN, OPERATOR, Side, Transcript};
 use rauthy_proto::mesh::frame::Frame as Kind;
 use rauthy_proto::mesh::refused::Reason;
 use rauthy_proto::mesh::{Challenge, Frame, Hello, Identity, Proof, Purpose, Refused, Verdict};
@@ -75,6 +76,8 @@ pub struct Peer {
     pub boot: Bytes,
     /// What the stream is for.
     pub purpose: Purpose,
+    /// The version of the format that is spoken on it.
+    pub version: u32,
 }
 
 fn frame(kind: Kind) -> Frame {
@@ -158,8 +161,8 @@ where
 {
     run(tx, async {
         let hello = Hello {
-            version_min: VERSION,
-            version_max: VERSION,
+            version_min: *me.versions().start(),
+            version_max: *me.versions().end(),
             cluster: me.cluster.clone(),
             purpose: purpose.into(),
             from: Some(me.identity()),
@@ -169,8 +172,9 @@ where
         send(tx, frame(Kind::Hello(hello.clone()))).await?;
         let Kind::Challenge(challenge) = receive(rx).await? else { return Err(out_of_order()) };
         let callee = identity(challenge.from)?;
-        if challenge.version != VERSION {
-            return Err(HandshakeError::refused(Reason::WrongVersion, versions(challenge.version)));
+        let version = challenge.version;
+        if !me.versions().contains(&version) {
+            return Err(wrong_version(me, &(version..=version)));
         }
         if callee.slot != to.as_str() {
             let message = format!("dialled {to}, but {} answered", printable(&callee.slot));
@@ -179,18 +183,13 @@ where
         if challenge.nonce.len() != NONCE_LEN {
             return Err(HandshakeError::refused(Reason::Malformed, "a nonce has 32 bytes"));
         }
-        let transcript = Transcript {
-            hello: &hello,
-            version: VERSION,
-            callee: &callee,
-            nonce: &challenge.nonce,
-            exporter,
-        };
+        let transcript =
+            Transcript { hello: &hello, version, callee: &callee, nonce: &challenge.nonce, exporter };
         // During a rotation they may have one of several in common.
         let tokens = me.tokens();
         let shared = transcript.shared(tokens.all(), Side::Callee, &challenge.proofs);
         let token = shared.ok_or_else(wrong_token)?;
-        let peer = Peer { slot: to.clone(), boot: callee.boot.clone(), purpose };
+        let peer = Peer { slot: to.clone(), boot: callee.boot.clone(), purpose, version };
         accept(&peer)?;
         let proof = Bytes::copy_from_slice(&transcript.proof(token, Side::Caller));
         send(tx, frame(Kind::Proof(Proof { proof }))).await?;
@@ -223,21 +222,19 @@ where
         if caller.slot == OPERATOR || me.knows(&caller.slot) {
             claimed.clone_from(&caller.slot);
         }
-        let purpose = judge(me, &hello, &caller)?;
+        let (purpose, version) = judge(me, &hello, &caller)?;
         let (callee, nonce) = (me.identity(), nonce()?);
-        let transcript =
-            Transcript { hello: &hello, version: VERSION, callee: &callee, nonce: &nonce, exporter };
+        let transcript = Transcript { hello: &hello, version, callee: &callee, nonce: &nonce, exporter };
         let tokens = me.tokens();
         let prove = |token| Bytes::copy_from_slice(&transcript.proof(token, Side::Callee));
         let proofs = tokens.all().map(prove).collect();
-        let challenge =
-            Challenge { version: VERSION, from: Some(callee.clone()), nonce: nonce.clone(), proofs };
+        let challenge = Challenge { version, from: Some(callee.clone()), nonce: nonce.clone(), proofs };
         send(tx, frame(Kind::Challenge(challenge))).await?;
         let Kind::Proof(proof) = receive(rx).await? else { return Err(out_of_order()) };
         if !transcript.verify(tokens.all(), Side::Caller, &proof.proof) {
             return Err(wrong_token());
         }
-        let peer = Peer { slot: Slot::new(&caller.slot), boot: caller.boot.clone(), purpose };
+        let peer = Peer { slot: Slot::new(&caller.slot), boot: caller.boot.clone(), purpose, version };
         accept(&peer)?;
         send(tx, verdict(None)).await?;
         Ok(peer)
@@ -246,11 +243,10 @@ where
 }
 
 /// What the callee thinks of the first frame.
-fn judge(me: &Me, hello: &Hello, caller: &Identity) -> Result<Purpose, HandshakeError> {
+fn judge(me: &Me, hello: &Hello, caller: &Identity) -> Result<(Purpose, u32), HandshakeError> {
     let refuse = |reason, message: String| Err(HandshakeError::refused(reason, message));
-    if !(hello.version_min..=hello.version_max).contains(&VERSION) {
-        return refuse(Reason::WrongVersion, versions(hello.version_max));
-    }
+    let theirs = hello.version_min..=hello.version_max;
+    let version = proven::version(me.versions(), &theirs).ok_or_else(|| wrong_version(me, &theirs))?;
     if hello.nonce.len() != NONCE_LEN {
         return refuse(Reason::Malformed, "a nonce has 32 bytes".into());
     }
@@ -264,13 +260,13 @@ fn judge(me: &Me, hello: &Hello, caller: &Identity) -> Result<Purpose, Handshake
     let purpose = hello.purpose();
     match purpose {
         Purpose::Unspecified => refuse(Reason::Malformed, "a stream has a purpose".into()),
-        Purpose::Admin if caller.slot == OPERATOR => Ok(purpose),
+        Purpose::Admin if caller.slot == OPERATOR => Ok((purpose, version)),
         Purpose::Admin => refuse(Reason::UnknownSlot, "only the operator opens such a stream".into()),
         _ if caller.slot == me.slot.as_str() && caller.boot != me.boot => {
             refuse(Reason::DuplicateSlot, format!("{} is this very process's slot", me.slot))
         }
         _ if caller.slot == me.slot.as_str() => refuse(Reason::WrongSlot, "it dialled itself".into()),
-        _ if me.knows(&caller.slot) => Ok(purpose),
+        _ if me.knows(&caller.slot) => Ok((purpose, version)),
         _ => refuse(Reason::UnknownSlot, "it is not in the host list of this member".into()),
     }
 }
@@ -284,8 +280,16 @@ fn printable(slot: &str) -> String {
     slot.chars().map(|c| if c.is_ascii_graphic() { c } else { '?' }).take(128).collect()
 }
 
-fn versions(theirs: u32) -> String {
-    format!("this member speaks version {VERSION} of the format, the other one {theirs}: update one of them")
+fn wrong_version(me: &Me, theirs: &RangeInclusive<u32>) -> HandshakeError {
+    let words = |of: &RangeInclusive<u32>| match (of.start(), of.end()) {
+        (one, same) if one == same => one.to_string(),
+        (from, to) => format!("{from} to {to}"),
+    };
+    let (mine, theirs) = (words(me.versions()), words(theirs));
+    let message = format!(
+        "this member speaks version {mine} of the format, the other one {theirs}: update the older one, version by version"
+    );
+    HandshakeError::refused(Reason::WrongVersion, message)
 }
 
 fn wrong_token() -> HandshakeError {

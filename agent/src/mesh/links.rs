@@ -31,6 +31,7 @@ const RETIRE: Duration = Duration::from_secs(1);
 pub struct Link {
     id: u64,
     boot: Bytes,
+    version: u32,
     /// This side dialled it.
     pub mine: bool,
     /// The other end.
@@ -39,6 +40,29 @@ pub struct Link {
     heard: Arc<Heard>,
     tx: Sender,
     end: CancellationToken,
+}
+
+impl Link {
+    /// The version of the format that is spoken on it.
+    #[must_use]
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+}
+
+/// An authenticated stream that may become a link.
+#[derive(Debug)]
+pub struct Stream {
+    /// The life of the process at the other end.
+    pub boot: Bytes,
+    /// The version of the format that is spoken on it.
+    pub version: u32,
+    /// Where frames are put.
+    pub tx: Sender,
+    /// This side dialled it.
+    pub mine: bool,
+    /// The other end.
+    pub remote: Option<SocketAddr>,
 }
 
 /// When something was last heard on a stream.
@@ -116,15 +140,8 @@ impl Links {
     ///
     /// # Errors
     /// If another live process already is this slot.
-    pub fn join(
-        &self,
-        slot: &Slot,
-        purpose: Purpose,
-        boot: Bytes,
-        tx: Sender,
-        mine: bool,
-        remote: Option<SocketAddr>,
-    ) -> Result<Joined, Duplicate> {
+    pub fn join(&self, slot: &Slot, purpose: Purpose, stream: Stream) -> Result<Joined, Duplicate> {
+        let Stream { boot, version, tx, mine, remote } = stream;
         let mut map = self.write();
         if map.iter().any(|((s, _), link)| s == slot && link.boot != boot && link.heard.ago() < LIVES) {
             return Err(Duplicate);
@@ -143,6 +160,7 @@ impl Links {
         let link = Link {
             id,
             boot,
+            version,
             mine,
             remote,
             since: Instant::now(),
@@ -267,7 +285,8 @@ mod tests {
 
     fn join(links: &Links, boot_n: u8, mine: bool) -> (Result<Joined, Duplicate>, Receiver) {
         let (tx, rx) = queue();
-        (links.join(&Slot::new(B), Purpose::Control, boot(boot_n), tx, mine, None), rx)
+        let stream = Stream { boot: boot(boot_n), version: 3, tx, mine, remote: None };
+        (links.join(&Slot::new(B), Purpose::Control, stream), rx)
     }
 
     #[test]

@@ -65,10 +65,12 @@ pub(super) fn accept(
     for listener in listeners {
         let (mesh, tx, room) = (mesh.clone(), tx.clone(), room.clone());
         let listening = mesh.listening.clone();
-        listening.spawn(async move {
+        let strangers = mesh.strangers.clone();
+        let accepting = async move {
             let stop = mesh.stop.clone();
             stop.run_until_cancelled(run(mesh, listener, tx, room)).await;
-        });
+        };
+        listening.spawn_on(accepting, &strangers);
     }
     rx
 }
@@ -96,9 +98,23 @@ async fn run(
             let _ = tcp.set_zero_linger();
             continue;
         }
+        let tcp = match moved(&mesh, tcp) {
+            Ok(tcp) => tcp,
+            Err(error) => {
+                tracing::debug!(%error, "a connection was lost when it came");
+                continue;
+            }
+        };
         let (place, _) = room.enter(remote.ip(), known);
-        tokio::spawn(welcome(mesh.clone(), tcp, remote, tx.clone(), place));
+        mesh.strangers.spawn(welcome(mesh.clone(), tcp, remote, tx.clone(), place));
     }
+}
+
+/// From where it was accepted to where its streams will be: what they bring wakes nobody else on its way.
+fn moved(mesh: &Inner, tcp: TcpStream) -> io::Result<TcpStream> {
+    let tcp = tcp.into_std()?;
+    let _own = mesh.own.enter();
+    TcpStream::from_std(tcp)
 }
 
 /// One connection until its TLS handshake is over.

@@ -1,10 +1,12 @@
 //! Who this agent is towards its peers.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use rauthy_core::Slot;
+use rauthy_proto::handshake::VERSIONS;
 use rauthy_proto::mesh::Identity;
 
 use crate::config::Tokens;
@@ -18,6 +20,8 @@ pub struct Me {
     pub slot: Slot,
     /// 16 random bytes, fixed for the life of this process.
     pub boot: Bytes,
+    /// Versions of the format that are spoken.
+    versions: RangeInclusive<u32>,
     /// Every slot that may join, this one included.
     slots: RwLock<Arc<BTreeSet<Slot>>>,
     tokens: RwLock<Arc<Tokens>>,
@@ -29,7 +33,19 @@ impl Me {
     pub fn new(cluster: String, slot: Slot, boot: [u8; 16], slots: Vec<Slot>, tokens: Tokens) -> Self {
         let boot = Bytes::copy_from_slice(&boot);
         let slots = RwLock::new(Arc::new(slots.into_iter().collect()));
-        Self { cluster, slot, boot, slots, tokens: RwLock::new(Arc::new(tokens)) }
+        Self { cluster, slot, boot, versions: VERSIONS, slots, tokens: RwLock::new(Arc::new(tokens)) }
+    }
+
+    /// The same, as an older or newer build that speaks these versions of the format.
+    #[must_use]
+    pub fn speaking(self, versions: RangeInclusive<u32>) -> Self {
+        Self { versions, ..self }
+    }
+
+    /// Versions of the format that are spoken.
+    #[must_use]
+    pub fn versions(&self) -> &RangeInclusive<u32> {
+        &self.versions
     }
 
     /// As it stands in a handshake.

@@ -40,6 +40,7 @@ use prost::Message as _;
 use rauthy_core::message::Class;
 use rauthy_core::{Message, SizeChange, SizeProgress, SizeRefusal, Slot};
 use rauthy_proto::cache::{NodeStatus, Report};
+use rauthy_proto::handshake::PACKED;
 use rauthy_proto::mesh::frame::Frame as Kind;
 use rauthy_proto::mesh::{Batch, Frame, Purpose};
 use tokio::net::TcpListener;
@@ -113,6 +114,9 @@ pub struct Parts {
     pub incoming: mpsc::Sender<Incoming>,
     /// Where the operator's questions go.
     pub asked: mpsc::Sender<Asked>,
+    /// Where connections are accepted or turned away, and where their TLS handshakes run: whoever comes, it takes nothing
+    /// of the thread that this is started on.
+    pub strangers: tokio::runtime::Handle,
 }
 
 pub(crate) struct Inner {
@@ -124,6 +128,9 @@ pub(crate) struct Inner {
     lookup: addresses::Lookup,
     incoming: mpsc::Sender<Incoming>,
     asked: mpsc::Sender<Asked>,
+    strangers: tokio::runtime::Handle,
+    /// What the streams run on.
+    own: tokio::runtime::Handle,
     /// Who is dialled, and what ends that.
     dialled: Mutex<BTreeMap<Slot, CancellationToken>>,
     links: links::Links,
@@ -145,7 +152,7 @@ impl Mesh {
     /// Serves on the listeners and dials every other slot, until [`Self::stop`].
     #[must_use]
     pub fn start(parts: Parts, listeners: Vec<TcpListener>) -> Self {
-        let Parts { me, tls, reconnect, board, metrics, lookup, incoming, asked } = parts;
+        let Parts { me, tls, reconnect, board, metrics, lookup, incoming, asked, strangers } = parts;
         let inner = Arc::new(Inner {
             links: links::Links::new(me.slot.clone()),
             me,
@@ -156,6 +163,8 @@ impl Mesh {
             lookup,
             incoming,
             asked,
+            strangers,
+            own: tokio::runtime::Handle::current(),
             dialled: Mutex::default(),
             hints: addresses::Hints::default(),
             whereabouts: addresses::Whereabouts::default(),
@@ -204,24 +213,42 @@ impl Mesh {
             Class::Forward => Purpose::Forward,
             Class::Bulk => Purpose::Bulk,
         };
-        let flush = |batch: &mut Vec<_>, size| {
-            let batch = Batch { messages: std::mem::take(batch) };
-            if let Err(why) = self.0.links.send(to, purpose, Frame { frame: Some(Kind::Batch(batch)) }, size)
-            {
+        let flush = |frame: Kind, size| {
+            if let Err(why) = self.0.links.send(to, purpose, Frame { frame: Some(frame) }, size) {
                 self.0.metrics.drop_message(why);
             }
         };
+        let Some(version) = self.0.links.with(to, purpose, links::Link::version) else {
+            self.0.metrics.drop_message("no_link");
+            return;
+        };
+        if version >= PACKED {
+            let mut packer = wire::packed::Packer::default();
+            for message in messages {
+                packer.put(message);
+                if packer.len() >= FRAME || packer.messages() >= MESSAGES {
+                    let size = packer.len();
+                    flush(Kind::Packed(packer.finish()), size);
+                }
+            }
+            if !packer.is_empty() {
+                let size = packer.len();
+                flush(Kind::Packed(packer.finish()), size);
+            }
+            return;
+        }
         let (mut batch, mut size) = (Vec::with_capacity(messages.len()), 0);
         for message in messages {
             let message = wire::encode(message);
             size += message.encoded_len();
             batch.push(message);
             if size >= FRAME || batch.len() >= MESSAGES {
-                flush(&mut batch, std::mem::take(&mut size));
+                let messages = std::mem::take(&mut batch);
+                flush(Kind::Batch(Batch { messages }), std::mem::take(&mut size));
             }
         }
         if !batch.is_empty() {
-            flush(&mut batch, size);
+            flush(Kind::Batch(Batch { messages: batch }), size);
         }
     }
 

@@ -3,15 +3,17 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use rauthy_core::Slot;
+use rauthy_core::{Message, Slot};
 use rauthy_proto::mesh::frame::Frame as Kind;
 use rauthy_proto::mesh::{Batch, Frame, Purpose};
 use tokio_stream::{Stream, StreamExt};
 use tonic::Status;
 
 use super::handshake::Peer;
-use super::links::{Heard, Joined};
+use super::links::{Heard, Joined, Stream as Joining};
 use super::queue::Sender;
+use super::wire::WireError;
+use super::wire::packed::Unpacker;
 use super::{Incoming, Inner, addresses, wire};
 
 /// Runs the stream until it ends. `mine`: this side dialled it.
@@ -25,10 +27,10 @@ pub(super) async fn run<S>(
 ) where
     S: Stream<Item = Result<Frame, Status>> + Unpin,
 {
-    let Peer { slot, boot, purpose } = peer;
+    let Peer { slot, boot, purpose, version } = peer;
     // The handshake has looked already; only two processes that came at the same moment differ here.
     let Ok(Joined { id, heard, end, replaced_process }) =
-        mesh.links.join(&slot, purpose, boot, tx, mine, remote)
+        mesh.links.join(&slot, purpose, Joining { boot, version, tx, mine, remote })
     else {
         return;
     };
@@ -77,8 +79,11 @@ where
             None => return "closed by the peer".into(),
         };
         heard.now();
-        let messages = match frame.frame {
-            Some(Kind::Batch(Batch { messages })) => messages,
+        let taken = match frame.frame {
+            Some(Kind::Packed(packed)) => take(mesh, slot, Unpacker::new(packed)).await,
+            Some(Kind::Batch(Batch { messages })) => {
+                take(mesh, slot, messages.into_iter().map(wire::decode)).await
+            }
             Some(Kind::Addresses(told)) => {
                 mesh.hints.learn(&mesh.me, addresses::pairs(&told));
                 continue;
@@ -89,26 +94,35 @@ where
             }
             _ => return "the peer sent a frame that has no place here".into(),
         };
-        for message in messages {
-            let message = match wire::decode(message) {
-                Ok(message) => message,
-                Err(error) => {
-                    mesh.metrics.drop_message("malformed");
-                    tracing::error!(peer = %slot, %error, "a message of a peer makes no sense");
-                    return "the peer sent a message that makes no sense".into();
-                }
-            };
-            if message.from.slot != *slot {
-                // Proven to be one slot, it speaks for another.
-                mesh.metrics.drop_message("wrong_sender");
-                continue;
-            }
-            // A full queue slows the peer down; nothing is lost.
-            if mesh.incoming.send(Incoming::Message(message)).await.is_err() {
-                return "this agent is stopping".into();
-            }
+        if let Err(why) = taken {
+            return why.into();
         }
     }
+}
+
+/// Hands the messages of a frame to the core; says why the stream must end, if it must.
+async fn take(
+    mesh: &Inner,
+    slot: &Slot,
+    messages: impl Iterator<Item = Result<Message, WireError>>,
+) -> Result<(), &'static str> {
+    for message in messages {
+        let message = message.map_err(|error| {
+            mesh.metrics.drop_message("malformed");
+            tracing::error!(peer = %slot, %error, "a message of a peer makes no sense");
+            "the peer sent a message that makes no sense"
+        })?;
+        if message.from.slot != *slot {
+            // Proven to be one slot, it speaks for another.
+            mesh.metrics.drop_message("wrong_sender");
+            continue;
+        }
+        // A full queue slows the peer down; nothing is lost.
+        if mesh.incoming.send(Incoming::Message(message)).await.is_err() {
+            return Err("this agent is stopping");
+        }
+    }
+    Ok(())
 }
 
 /// What ended a stream: the innermost error says it best.

@@ -27,12 +27,12 @@ fn micros(clock: ClockId) -> u64 {
 pub(super) struct Comparison(Option<i128>);
 
 impl Comparison {
-    /// Whether they have jumped apart since the last call.
-    pub fn jumped(&mut self) -> bool {
+    /// What the boot clock says, and whether they have jumped apart since the last call.
+    pub fn look(&mut self) -> (Time, bool) {
         let before = now();
         let wall = micros(ClockId::Realtime);
         let after = now();
-        after.since(before) < AT_ONCE && self.differs(wall, after)
+        (after, after.since(before) < AT_ONCE && self.differs(wall, after))
     }
 
     fn differs(&mut self, wall: u64, boot: Time) -> bool {

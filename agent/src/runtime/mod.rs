@@ -2,10 +2,11 @@
 //!
 //! * [`start`]: puts config, TLS, mesh and core together · [`Handle`]: what the rest of the process uses
 //! * [`Watcher`]: what changes
-//! * `task`: the loop around the core · `events`: its log · [`Metrics`]: what is counted · `status`: what is reported
+//! * `engine`: the thread of core and mesh · `task`: the loop around the core · `tickets`: who waits · `events`: its log · [`Metrics`]: what is counted · `status`: what is reported
 //! * `reload`: token and host list, read again · `reports`: what members tell each other · [`clock`]: the core's time
 
 pub mod clock;
+mod engine;
 mod events;
 mod handle;
 mod metrics;
@@ -14,6 +15,7 @@ mod reports;
 mod start;
 mod status;
 mod task;
+mod tickets;
 mod watch;
 
 pub use handle::{Handle, Written};

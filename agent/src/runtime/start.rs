@@ -9,6 +9,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::engine::Engine;
 use super::handle::{Ends, Handle};
 use super::metrics::Metrics;
 use super::status::View;
@@ -40,6 +41,9 @@ pub enum StartError {
         /// Why.
         why: std::io::Error,
     },
+    /// There is no thread for it.
+    #[error("cannot start the thread of the consensus: {0}")]
+    Thread(std::io::Error),
     /// The operating system gives no randomness.
     #[error("no randomness: {0}")]
     Random(getrandom::Error),
@@ -58,6 +62,8 @@ pub struct Running {
     mesh: Option<Mesh>,
     task: JoinHandle<()>,
     stop: CancellationToken,
+    /// What the mesh runs on ends with it.
+    _engine: Engine,
 }
 
 impl Running {
@@ -103,6 +109,7 @@ pub async fn start(config: Config) -> Result<(Handle, Running), StartError> {
     for part in &mut seed {
         *part = u64::from_le_bytes(random()?);
     }
+    let engine = Engine::start().map_err(StartError::Thread)?;
     let mut myself = None;
     let mesh = match config.token {
         Some(tokens) if config.cluster => {
@@ -124,8 +131,9 @@ pub async fn start(config: Config) -> Result<(Handle, Running), StartError> {
                 lookup: addresses::system(),
                 incoming: incoming_tx.clone(),
                 asked: asked_tx,
+                strangers: tokio::runtime::Handle::current(),
             };
-            Some(Mesh::start(parts, listeners))
+            Some(engine.within(|| Mesh::start(parts, listeners)))
         }
         _ => None,
     };
@@ -175,13 +183,13 @@ pub async fn start(config: Config) -> Result<(Handle, Running), StartError> {
     let task = Task::new(node, config.hosts, mesh.clone(), metrics, applied.clone());
     let inputs = Inputs { incoming, calls, commands };
     let stopped = stop.clone();
-    let task = tokio::spawn(async move {
+    let task = engine.spawn(async move {
         task.run(inputs, stopped).await;
         applied.notify_waiters(); // watchers see that nothing comes any more
         // Held until here: a single node has no mesh that would keep the channel open.
         drop(incoming_tx);
     });
-    Ok((handle, Running { mesh, task, stop }))
+    Ok((handle, Running { mesh, task, stop, _engine: engine }))
 }
 
 async fn answer_operator(mut asked: mpsc::Receiver<Asked>, handle: Handle, stop: CancellationToken) {

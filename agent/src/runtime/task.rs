@@ -9,7 +9,7 @@
 //! It never waits for anything but its inputs and the core's deadline. What a batch makes necessary is sent together,
 //! grouped by peer and class, so that many writes share one append.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::handle::{Call, Command, Written};
 use super::metrics::Metrics;
+use super::tickets::Tickets;
 use super::{clock, events};
 use crate::mesh::{Incoming, Mesh};
 
@@ -57,8 +58,7 @@ pub(super) struct Task {
     hosts: HostList,
     /// What this life belongs to.
     generation: Option<Generation>,
-    waiting: HashMap<u64, Waiting>,
-    next_ticket: u64,
+    waiting: Tickets<Waiting>,
     handing_over: Vec<oneshot::Sender<()>>,
     out: Vec<Output>,
     clocks: clock::Comparison,
@@ -81,8 +81,7 @@ impl Task {
             metrics,
             hosts,
             generation: None,
-            waiting: HashMap::new(),
-            next_ticket: 1,
+            waiting: Tickets::default(),
             handing_over: Vec::new(),
             out: Vec::new(),
             clocks: clock::Comparison::default(),
@@ -110,82 +109,80 @@ impl Task {
                 _ = inputs.calls.recv_many(&mut calls, BATCH) => {}
                 () = sleep(pause) => {}
             }
-            // Before anything else: no lease is believed that was measured with a clock that jumped.
-            if self.clocks.jumped() {
-                tracing::warn!(
-                    "the clocks of this machine have jumped apart: nothing is read until they are trusted anew"
-                );
-                self.step(Input::ClockJumped);
-            }
             // What else is there already shares the batch.
             while calls.len() < BATCH
                 && let Ok(call) = inputs.calls.try_recv()
             {
                 calls.push(call);
             }
+            // The moment of the batch: all of it has happened before, so that no promise begins before what it answers.
+            let (now, jumped) = self.clocks.look();
+            // Before anything else: no lease is believed that was measured with a clock that jumped.
+            if jumped {
+                tracing::warn!(
+                    "the clocks of this machine have jumped apart: nothing is read until they are trusted anew"
+                );
+                self.step(now, Input::ClockJumped);
+            }
             if let Some(command) = command {
-                self.command(command);
+                self.command(now, command);
             }
             for one in incoming.drain(..) {
-                self.step(match one {
-                    Incoming::Message(message) => Input::Message(message),
-                    Incoming::LinkLost(slot) => Input::LinkLost(slot),
-                });
+                self.step(
+                    now,
+                    match one {
+                        Incoming::Message(message) => Input::Message(message),
+                        Incoming::LinkLost(slot) => Input::LinkLost(slot),
+                    },
+                );
             }
             for call in calls.drain(..) {
-                self.call(call);
+                self.call(now, call);
             }
-            self.finish();
+            self.finish(now);
         }
     }
 
-    fn step(&mut self, input: Input) {
-        self.node.step(clock::now(), input, &mut self.out);
+    fn step(&mut self, now: Time, input: Input) {
+        self.node.step(now, input, &mut self.out);
     }
 
-    fn ticket(&mut self, waiting: Waiting) -> u64 {
-        let ticket = self.next_ticket;
-        self.next_ticket += 1;
-        self.waiting.insert(ticket, waiting);
-        ticket
-    }
-
-    fn call(&mut self, call: Call) {
+    fn call(&mut self, now: Time, call: Call) {
         if call.is_abandoned() {
             // Its client has given up while it waited here: it was never handed to the core.
             return;
         }
         match call {
             Call::Write { request, stamp, level, deadline, reply } => {
-                let ticket = self.ticket(Waiting::Write(reply));
-                self.step(Input::Propose { ticket, stamp, request, level, deadline });
+                let ticket = self.waiting.give(Waiting::Write(reply));
+                self.step(now, Input::Propose { ticket, stamp, request, level, deadline });
             }
             Call::Read { deadline, reply } => {
-                let ticket = self.ticket(Waiting::Read(reply));
-                self.step(Input::Read { ticket, deadline });
+                let ticket = self.waiting.give(Waiting::Read(reply));
+                self.step(now, Input::Read { ticket, deadline });
             }
         }
     }
 
-    fn command(&mut self, command: Command) {
+    fn command(&mut self, now: Time, command: Command) {
         match command {
             Command::Status(reply) => {
-                let _ = reply.send(self.node.status(clock::now()));
+                let _ = reply.send(self.node.status(now));
             }
             Command::HandOver(reply) => {
                 self.handing_over.push(reply);
-                self.step(Input::HandOver);
+                self.step(now, Input::HandOver);
             }
             Command::Hosts(hosts) => {
                 if hosts.epoch >= self.hosts.epoch {
                     self.hosts = hosts.clone();
-                    self.meet(&self.node.status(clock::now()));
+                    self.meet(&self.node.status(now));
                 }
-                self.step(Input::Hosts(hosts));
+                self.step(now, Input::Hosts(hosts));
             }
             Command::SetSize(change, reply) => {
-                let ticket = self.ticket(Waiting::Size(reply));
-                self.step(Input::SetSize { ticket, change });
+                let ticket = self.waiting.give(Waiting::Size(reply));
+                self.step(now, Input::SetSize { ticket, change });
             }
         }
     }
@@ -198,8 +195,7 @@ impl Task {
     }
 
     /// Ends a batch: the tick that the core asks for, then everything that it wants done.
-    fn finish(&mut self) {
-        let now = clock::now();
+    fn finish(&mut self, now: Time) {
         if self.node.deadline() <= now {
             self.node.step(now, Input::Tick, &mut self.out);
         }
@@ -215,12 +211,12 @@ impl Task {
                 }
                 Output::Reply { ticket, result } => self.reply(ticket, result),
                 Output::ReadReady { ticket, point } => {
-                    if let Some(Waiting::Read(reply)) = self.waiting.remove(&ticket) {
+                    if let Some(Waiting::Read(reply)) = self.waiting.take(ticket) {
                         let _ = reply.send(point);
                     }
                 }
                 Output::Size { ticket, progress } => {
-                    if let Some(Waiting::Size(reply)) = self.waiting.remove(&ticket) {
+                    if let Some(Waiting::Size(reply)) = self.waiting.take(ticket) {
                         let _ = reply.send(progress);
                     }
                 }
@@ -248,7 +244,7 @@ impl Task {
 
     /// A client that has given up hears nothing.
     fn reply(&mut self, ticket: u64, result: Result<Done, Refusal>) {
-        let Some(Waiting::Write(reply)) = self.waiting.remove(&ticket) else { return };
+        let Some(Waiting::Write(reply)) = self.waiting.take(ticket) else { return };
         // What is answered was written in this life's generation: messages of another one are dropped.
         let position = |index| self.generation.map(|generation| Position { generation, index });
         let _ = reply.send(result.map(|done| Written {

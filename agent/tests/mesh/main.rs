@@ -9,6 +9,7 @@ mod places;
 mod strangers;
 mod streams;
 mod support;
+mod versions;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -73,6 +74,21 @@ async fn messages_of_every_class_arrive_with_tls() {
     let (a, b) = two();
     let spec = |slot| Spec { tls: Some(files.clone()), ..Spec::new(slot, [&a, &b]) };
     everything_arrives(spec(&a).start(), spec(&b).start()).await;
+}
+
+#[tokio::test]
+async fn messages_of_every_class_arrive_between_a_version_and_the_next() {
+    for (older, newer) in [(0, 1), (1, 0)] {
+        let (a, b) = two();
+        let specs = [&a, &b].map(|slot| Spec::new(slot, [&a, &b]));
+        let mut specs = specs.into_iter().enumerate().map(|(n, spec)| match n == older {
+            true => Spec { versions: 2..=2, ..spec },
+            false => spec,
+        });
+        let mut nodes: Vec<_> = specs.by_ref().map(Spec::start).collect();
+        let (b, a) = (nodes.remove(older.max(newer)), nodes.remove(0));
+        everything_arrives(a, b).await;
+    }
 }
 
 #[tokio::test]

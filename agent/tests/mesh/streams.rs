@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rauthy_agent::mesh::addresses::Lookup;
 use rauthy_core::Slot;
 use rauthy_proto::admin::size_refusal::Reason as Size;
-use rauthy_proto::handshake::{OPERATOR, Side, Transcript, VERSION};
+use rauthy_proto::handshake::{OPERATOR, Side, Transcript, VERSIONS};
 use rauthy_proto::mesh::frame::Frame as Kind;
 use rauthy_proto::mesh::mesh_client::MeshClient;
 use rauthy_proto::mesh::{Frame, Hello, Identity, Proof, Purpose, refused::Reason};
@@ -35,8 +35,8 @@ pub async fn closed(tcp: &mut TcpStream) {
     tokio::time::timeout(DEADLINE, end).await.unwrap();
 }
 
-/// Opens a stream as the operator does, with nothing but the generated client and the proofs.
-async fn operator(
+/// Opens a stream with nothing but the generated client and the proofs; with it, what was said last.
+pub async fn open(
     to: &Slot,
     token: &[u8],
     first: Hello,
@@ -51,7 +51,7 @@ async fn operator(
             let callee = challenge.from.clone().unwrap();
             let transcript = Transcript {
                 hello: &first,
-                version: VERSION,
+                version: first.version_max,
                 callee: &callee,
                 nonce: &challenge.nonce,
                 exporter: &[],
@@ -66,10 +66,10 @@ async fn operator(
     (tx, rx, last)
 }
 
-fn hello(to: &Slot, slot: &str, purpose: Purpose) -> Hello {
+pub fn hello(to: &Slot, slot: &str, purpose: Purpose) -> Hello {
     Hello {
-        version_min: VERSION,
-        version_max: VERSION,
+        version_min: *VERSIONS.start(),
+        version_max: *VERSIONS.end(),
         cluster: "test".into(),
         purpose: purpose.into(),
         from: Some(Identity { slot: slot.into(), boot: vec![9; 16].into() }),
@@ -82,8 +82,7 @@ fn hello(to: &Slot, slot: &str, purpose: Purpose) -> Hello {
 async fn the_operator_is_answered_on_its_own_stream() {
     let (a, b) = two();
     let a = Spec::new(&a, [&a, &b]).start();
-    let (tx, mut rx, last) =
-        operator(&a.slot, TOKEN.as_bytes(), hello(&a.slot, OPERATOR, Purpose::Admin)).await;
+    let (tx, mut rx, last) = open(&a.slot, TOKEN.as_bytes(), hello(&a.slot, OPERATOR, Purpose::Admin)).await;
     assert_eq!(last, Some(Kind::Verdict(mesh::Verdict { refused: None })));
     let request = admin::admin_request::Request::Status(admin::StatusRequest::default());
     let request = admin::AdminRequest { id: 7, request: Some(request) };
@@ -107,7 +106,7 @@ async fn the_operator_says_where_a_peer_is_that_dns_hides() {
     let one = Spec { lookup: Some(nowhere.clone()), ..Spec::new(&a, [&a, &b]) }.start();
     let other = Spec { lookup: Some(nowhere), ..Spec::new(&b, [&a, &b]) }.start();
     one.link_error(&b, "b.test").await;
-    let (tx, mut rx, _) = operator(&a, TOKEN.as_bytes(), hello(&a, OPERATOR, Purpose::Admin)).await;
+    let (tx, mut rx, _) = open(&a, TOKEN.as_bytes(), hello(&a, OPERATOR, Purpose::Admin)).await;
     let told = admin::MemberAddress { slot: b.to_string(), ip: "127.0.0.1".to_owned() };
     let request = admin::admin_request::Request::Status(admin::StatusRequest { addresses: vec![told] });
     let request = admin::AdminRequest { id: 1, request: Some(request) };
@@ -121,7 +120,7 @@ async fn the_operator_says_where_a_peer_is_that_dns_hides() {
 async fn the_operator_changes_the_size() {
     let (a, b) = two();
     let a = Spec::new(&a, [&a, &b]).start();
-    let (tx, mut rx, _) = operator(&a.slot, TOKEN.as_bytes(), hello(&a.slot, OPERATOR, Purpose::Admin)).await;
+    let (tx, mut rx, _) = open(&a.slot, TOKEN.as_bytes(), hello(&a.slot, OPERATOR, Purpose::Admin)).await;
     let change = admin::SetSizeRequest { epoch: 3, now: vec!["a:1".into()], next: vec!["b:1".into()] };
     let table = [
         (change.clone(), Ok(admin::SizeProgress::UnderWay)),
@@ -156,7 +155,7 @@ async fn the_operator_changes_the_size() {
 async fn the_operator_moves_the_leadership() {
     let (a, b) = two();
     let a = Spec::new(&a, [&a, &b]).start();
-    let (tx, mut rx, _) = operator(&a.slot, TOKEN.as_bytes(), hello(&a.slot, OPERATOR, Purpose::Admin)).await;
+    let (tx, mut rx, _) = open(&a.slot, TOKEN.as_bytes(), hello(&a.slot, OPERATOR, Purpose::Admin)).await;
     let request = admin::admin_request::Request::TransferLeadership(admin::TransferLeadershipRequest {});
     let request = admin::AdminRequest { id: 3, request: Some(request) };
     tx.send(Frame { frame: Some(Kind::AdminRequest(request)) }).await.unwrap();
@@ -173,8 +172,11 @@ async fn each_wrong_first_frame_has_its_reason() {
     let good = hello(&a.slot, b.as_str(), Purpose::Control);
     let identity = |slot: &str, boot: usize| Some(Identity { slot: slot.into(), boot: vec![9; boot].into() });
     let table = [
-        (Hello { version_min: VERSION + 1, version_max: VERSION + 2, ..good.clone() }, Reason::WrongVersion),
-        (Hello { version_min: 1, version_max: VERSION - 1, ..good.clone() }, Reason::WrongVersion),
+        (
+            Hello { version_min: VERSIONS.end() + 1, version_max: VERSIONS.end() + 2, ..good.clone() },
+            Reason::WrongVersion,
+        ),
+        (Hello { version_min: 1, version_max: VERSIONS.start() - 1, ..good.clone() }, Reason::WrongVersion),
         (Hello { nonce: vec![3; 31].into(), ..good.clone() }, Reason::Malformed),
         (Hello { purpose: 0, ..good.clone() }, Reason::Malformed),
         (Hello { purpose: 99, ..good.clone() }, Reason::Malformed),
@@ -188,14 +190,14 @@ async fn each_wrong_first_frame_has_its_reason() {
         (Hello { from: identity(a.slot.as_str(), 16), ..good.clone() }, Reason::DuplicateSlot),
     ];
     for (first, reason) in table {
-        match operator(&a.slot, TOKEN.as_bytes(), first.clone()).await.2 {
+        match open(&a.slot, TOKEN.as_bytes(), first.clone()).await.2 {
             Some(Kind::Verdict(mesh::Verdict { refused: Some(refused) })) => {
                 assert_eq!(refused.reason(), reason, "{first:?}");
             }
             other => panic!("{first:?}: {other:?}"),
         }
     }
-    let (tx, mut rx, last) = operator(&a.slot, TOKEN.as_bytes(), good).await;
+    let (tx, mut rx, last) = open(&a.slot, TOKEN.as_bytes(), good).await;
     assert_eq!(last, Some(Kind::Verdict(mesh::Verdict { refused: None })), "and the good one passes");
     // A frame that has no place here ends the stream.
     tx.send(Frame { frame: Some(Kind::Verdict(mesh::Verdict::default())) }).await.unwrap();
@@ -267,6 +269,6 @@ async fn silent_streams_of_one_address_leave_places_for_others() {
     assert!(!matches!(tokio::time::timeout(DEADLINE, oldest.message()).await.unwrap(), Ok(Some(_))));
     a.refuses("TOO_MANY", "").await;
     let (_tx, _rx, last) =
-        operator(&a.slot, TOKEN.as_bytes(), hello(&a.slot, b.as_str(), Purpose::Control)).await;
+        open(&a.slot, TOKEN.as_bytes(), hello(&a.slot, b.as_str(), Purpose::Control)).await;
     assert_eq!(last, Some(Kind::Verdict(mesh::Verdict { refused: None })), "another address has its place");
 }

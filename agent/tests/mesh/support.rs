@@ -1,5 +1,6 @@
 //! Nodes that are a mesh and nothing else, and waiting for what they say.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use rauthy_agent::tls::Tls;
 use rauthy_core::message::{Body, Class, Ping};
 use rauthy_core::{Boot, Incarnation, Message, SizeProgress, SizeRefusal, Slot};
 use rauthy_proto::cache::NodeStatus;
+use rauthy_proto::handshake::VERSIONS;
 use tokio::sync::mpsc;
 
 pub const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -62,6 +64,8 @@ pub struct Spec {
     pub port: Option<u16>,
     /// How it looks names up, if not by the operating system.
     pub lookup: Option<addresses::Lookup>,
+    /// Versions of the format that it speaks.
+    pub versions: RangeInclusive<u32>,
 }
 
 impl Spec {
@@ -75,13 +79,14 @@ impl Spec {
             boot: 1,
             port: None,
             lookup: None,
+            versions: VERSIONS,
         }
     }
 
     pub fn start(self) -> Node {
         let tokens = Tokens::parse("CACHE_AUTH_TOKEN", &self.tokens).unwrap();
-        let me =
-            Arc::new(Me::new(self.cluster.into(), self.slot.clone(), [self.boot; 16], self.slots, tokens));
+        let me = Me::new(self.cluster.into(), self.slot.clone(), [self.boot; 16], self.slots, tokens);
+        let me = Arc::new(me.speaking(self.versions));
         let (incoming, messages) = mpsc::channel(1024);
         let (asked, mut questions) = mpsc::channel::<Asked>(8);
         tokio::spawn(async move {
@@ -116,6 +121,7 @@ impl Spec {
             lookup: self.lookup.unwrap_or_else(addresses::system),
             incoming,
             asked,
+            strangers: tokio::runtime::Handle::current(),
         };
         let mesh = Mesh::start(parts, listen::bind(port).unwrap());
         Node { slot: self.slot, me, mesh, board, metrics, messages, tls }

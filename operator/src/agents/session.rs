@@ -1,7 +1,7 @@
 //! The handshake as the operator, and the question.
 
 use rauthy_proto::admin::{AdminReply, AdminRequest, admin_reply, admin_request};
-use rauthy_proto::handshake::{NONCE_LEN, OPERATOR, Side, Transcript, VERSION};
+use rauthy_proto::handshake::{NONCE_LEN, OPERATOR, Side, Transcript, VERSIONS};
 use rauthy_proto::mesh::mesh_client::MeshClient;
 use rauthy_proto::mesh::{Challenge, Frame, Hello, Identity, Proof, Purpose, Refused, Verdict, frame};
 use secrecy::ExposeSecret;
@@ -24,8 +24,8 @@ pub(super) async fn ask(
     let Connection { channel, exporter } = connection;
     let (to_agent, frames) = mpsc::channel(4);
     let hello = Hello {
-        version_min: VERSION,
-        version_max: VERSION,
+        version_min: *VERSIONS.start(),
+        version_max: *VERSIONS.end(),
         cluster: access.names.cluster_id(),
         purpose: Purpose::Admin.into(),
         from: Some(Identity { slot: OPERATOR.to_owned(), boot: random::<16>()?.to_vec().into() }),
@@ -42,7 +42,7 @@ pub(super) async fn ask(
         _ => return Err(AgentError::Protocol("it answered Hello by something else than a challenge")),
     };
     let callee = from.ok_or(AgentError::Protocol("its challenge names nobody"))?;
-    if version != VERSION {
+    if !VERSIONS.contains(&version) {
         return Err(AgentError::Protocol("it chose a version that the operator does not speak"));
     }
     if callee.slot != slot {

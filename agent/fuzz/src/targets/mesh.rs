@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message as _;
 use rauthy_agent::mesh::addresses;
+use rauthy_agent::mesh::wire::packed::{Packer, Unpacker};
 use rauthy_agent::mesh::{Me, wire};
 use rauthy_core::{Message, Slot};
 use rauthy_proto::codec::Bounded;
@@ -64,6 +65,38 @@ impl Target for Frames {
 fn same(message: &Message) -> Result<(), String> {
     let read = wire::decode(wire::encode(message.clone()));
     holds(read.as_ref() == Ok(message), || format!("{message:?} is read as {read:?}"))
+}
+
+/// Packed frames of such a stream.
+pub struct Packed(pub Arc<Schema>);
+
+fn pack(messages: impl IntoIterator<Item = Message>) -> Bytes {
+    let mut packer = Packer::default();
+    messages.into_iter().for_each(|message| packer.put(message));
+    packer.finish()
+}
+
+impl Target for Packed {
+    fn name(&self) -> &'static str {
+        "packed"
+    }
+
+    fn generate(&self, random: &mut Random) -> Vec<u8> {
+        let batch = self.0.message(".rauthy.mesh.v1.Batch", random);
+        let messages = Batch::bounded(batch.as_slice()).map(|batch| batch.messages).unwrap_or_default();
+        pack(messages.into_iter().filter_map(|message| wire::decode(message).ok())).to_vec()
+    }
+
+    fn run<'a>(&'a self, bytes: &'a [u8]) -> Option<Check<'a>> {
+        let read: Result<Vec<Message>, _> = Unpacker::new(Bytes::copy_from_slice(bytes)).collect();
+        let messages = read.ok().filter(|messages| !messages.is_empty())?;
+        Some(Box::new(move || {
+            let again: Result<Vec<Message>, _> = Unpacker::new(pack(messages.clone())).collect();
+            holds(again.as_ref() == Ok(&messages), || format!("{messages:?} is read as {again:?}"))?;
+            // And in the form of the version before.
+            messages.iter().try_for_each(same)
+        }))
+    }
 }
 
 /// Single consensus messages.

@@ -22,6 +22,7 @@ pub fn all() -> anyhow::Result<Vec<Box<dyn Target>>> {
     let schema = Arc::new(Schema::new()?);
     Ok(vec![
         Box::new(mesh::Frames(schema.clone())),
+        Box::new(mesh::Packed(schema.clone())),
         Box::new(mesh::Messages(schema.clone())),
         Box::new(mesh::Hints::new(schema.clone())?),
         Box::new(handshake::Handshake::new(schema.clone(), handshake::Side::Answer)?),

@@ -9,6 +9,15 @@ pub enum WireError {
     /// A name of wrong length.
     #[error("{0} has not 16 bytes")]
     NotAName(&'static str),
+    /// It ends too early.
+    #[error("a message ends too early")]
+    Short,
+    /// Bytes that are no text.
+    #[error("{0} is no text")]
+    NotText(&'static str),
+    /// A part that is no protocol buffer of its kind, or has too many parts.
+    #[error("{0} cannot be read")]
+    Inner(&'static str),
     /// Longer, larger or more than is possible, or the same twice.
     #[error("{0} is out of bounds")]
     Bounds(&'static str),

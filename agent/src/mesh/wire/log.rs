@@ -86,7 +86,7 @@ pub(super) fn put_entry(entry: &Entry) -> proto::Entry {
     proto::Entry { term: entry.term, index: entry.index, time_us: entry.time.0, payload: Some(payload) }
 }
 
-fn entry(from: proto::Entry) -> Result<Entry, WireError> {
+pub(super) fn entry(from: proto::Entry) -> Result<Entry, WireError> {
     let payload = match from.payload.ok_or(WireError::Missing("what an entry does"))? {
         Wire::Noop(_) => Payload::Noop,
         Wire::Configuration(c) => Payload::Configuration(configuration(Some(c))?),

@@ -3,11 +3,13 @@
 //!
 //! * [`parts`]: names, numbers, times · [`log`]: entries, configurations · [`snapshot`]: its pieces
 //! * [`writes`]: forwarded writes · [`results`]: what became of them
+//! * [`packed`]: several messages in a denser form, which peers speak that know it
 //!
 //! How many elements a frame may have is judged before it is decoded, by [`rauthy_proto::codec`].
 
 mod error;
 mod log;
+pub mod packed;
 pub(super) mod parts;
 mod results;
 mod snapshot;

@@ -58,8 +58,8 @@ pub(in super::super) fn slot(name: &str) -> Result<Slot, WireError> {
     }
 }
 
-pub(super) fn cache(name: String) -> Result<Arc<str>, WireError> {
-    if (1..=CACHE_BYTES).contains(&name.len()) {
+pub(super) fn cache(name: impl AsRef<str> + Into<Arc<str>>) -> Result<Arc<str>, WireError> {
+    if (1..=CACHE_BYTES).contains(&name.as_ref().len()) {
         Ok(name.into())
     } else {
         Err(WireError::Bounds("a cache's name"))

@@ -15,6 +15,7 @@ use rauthy_core::{AckLevel, Condition, Done, Effect, Incarnation, LogTime, Reque
 use super::*;
 
 mod anything;
+mod packed;
 use anything::message;
 
 proptest! {
@@ -160,6 +161,11 @@ fn bounds_are_kept() {
     ];
     for (message, part) in table {
         assert_eq!(decode(encode(message.clone())), Err(WireError::Bounds(part)), "{message:?}");
+        assert_eq!(
+            packed::read(packed::write([message.clone()])),
+            Err(WireError::Bounds(part)),
+            "{message:?}"
+        );
     }
 }
 
@@ -226,5 +232,10 @@ fn nothing_that_is_kept_holds_the_read_buffer() {
         drop(buffer);
         assert!(whole.is_unique(), "{read:?} holds it");
         assert_eq!(read, message);
+        let frame = packed::write([message.clone()]);
+        let whole = frame.clone();
+        let read = packed::read(frame).unwrap();
+        assert!(whole.is_unique(), "{read:?} holds it");
+        assert_eq!(read, [message]);
     }
 }
