@@ -195,7 +195,10 @@ impl Worker {
     async fn measure(&mut self, ask: Ask, load: Load) -> anyhow::Result<Measured> {
         match self.ask(ask, PATIENCE + Duration::from_millis(load.warm + load.millis)).await? {
             Answer::Measured(measured) if measured.done == 0 => {
-                bail!("nothing succeeded: {}", measured.why.unwrap_or_else(|| "not even one began".into()))
+                bail!(
+                    "nothing succeeded: {}",
+                    measured.why.unwrap_or_else(|| "not one was begun and answered while it counted".into())
+                )
             }
             Answer::Measured(measured) => Ok(measured),
             other => bail!("another answer: {other:?}"),

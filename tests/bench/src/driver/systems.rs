@@ -207,7 +207,7 @@ impl Cluster {
             sleep(Duration::from_millis(20)).await;
         }
         let mut client = Command::new(&programs.bench);
-        client.arg("redis").arg(format!("127.0.0.1:{primary}"));
+        client.arg("redis").arg(format!("127.0.0.1:{primary}")).arg((members - 1).to_string());
         self.workers.push(Worker::start(client, &folder.join("client.log"))?);
         Ok(())
     }

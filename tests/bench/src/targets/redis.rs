@@ -15,6 +15,8 @@ use tokio::sync::Mutex;
 pub struct Place {
     /// The primary.
     address: SocketAddr,
+    /// How many replicas it has.
+    replicas: usize,
 }
 
 type Connection = BufStream<TcpStream>;
@@ -23,6 +25,7 @@ type Connection = BufStream<TcpStream>;
 #[derive(Clone)]
 struct Primary {
     address: SocketAddr,
+    replicas: usize,
     spare: Arc<Mutex<Vec<Connection>>>,
     value: Arc<Vec<u8>>,
 }
@@ -37,6 +40,18 @@ impl Primary {
         Ok(BufStream::new(stream))
     }
 
+    /// How many replicas follow: those that are still being filled acknowledge nothing.
+    async fn following(&self) -> std::io::Result<usize> {
+        let mut connection = self.connection().await?;
+        let mut out = Vec::new();
+        command(&mut out, &[b"INFO", b"replication"]);
+        connection.write_all(&out).await?;
+        connection.flush().await?;
+        let info = bulk(&mut connection).await?.unwrap_or_default();
+        self.spare.lock().await.push(connection);
+        Ok(String::from_utf8_lossy(&info).matches("state=online").count())
+    }
+
     async fn ask(&self, what: What, number: usize) -> std::io::Result<bool> {
         let mut connection = self.connection().await?;
         let key = key(number);
@@ -45,7 +60,7 @@ impl Primary {
             command(&mut out, &[b"GET", key.as_bytes()]);
             connection.write_all(&out).await?;
             connection.flush().await?;
-            bulk(&mut connection).await?
+            bulk(&mut connection).await?.is_some()
         } else {
             command(&mut out, &[b"SET", key.as_bytes(), &self.value]);
             let waits = what == What::Put;
@@ -77,19 +92,21 @@ async fn line(connection: &mut Connection) -> std::io::Result<String> {
     Ok(line.trim_end().to_owned())
 }
 
-/// Reads a value; `false`: there is none.
-async fn bulk(connection: &mut Connection) -> std::io::Result<bool> {
+/// Reads a value; `None`: there is none.
+async fn bulk(connection: &mut Connection) -> std::io::Result<Option<Vec<u8>>> {
     let Some(length) = line(connection).await?.strip_prefix('$').and_then(|n| n.parse::<usize>().ok()) else {
-        return Ok(false);
+        return Ok(None);
     };
     let mut value = vec![0; length + 2];
     connection.read_exact(&mut value).await?;
-    Ok(true)
+    value.truncate(length);
+    Ok(Some(value))
 }
 
 impl Target for Primary {
+    /// A primary without its replicas leads nobody: each write would wait for them until it is too late.
     async fn leads(&self) -> bool {
-        true
+        self.following().await.is_ok_and(|following| following >= self.replicas)
     }
 
     async fn call(&self, what: What, number: usize) -> Outcome {
@@ -109,7 +126,8 @@ impl Target for Primary {
 /// # Errors
 /// If stdout is closed.
 pub async fn run(place: Place) -> anyhow::Result<()> {
-    let primary = Primary { address: place.address, spare: Arc::default(), value: Arc::new(value()) };
+    let Place { address, replicas } = place;
+    let primary = Primary { address, replicas, spare: Arc::default(), value: Arc::new(value()) };
     rauthy_load::serve(primary).await?;
     Ok(())
 }
