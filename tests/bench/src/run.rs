@@ -9,7 +9,7 @@ use clap::Args;
 use crate::driver::{Plan, Programs, System};
 use crate::report::{self, Machine};
 use crate::results::Results;
-use crate::sections::{faults, join, members, peers, resources, socket};
+use crate::sections::{faults, join, members, peers, resources, socket, strangers};
 
 /// What is measured, and where the report goes.
 #[derive(Args)]
@@ -20,8 +20,8 @@ pub struct Options {
     /// How often everything is measured.
     #[arg(long)]
     rounds: Option<usize>,
-    /// Parts, separated by commas: the names of systems (ours, hiqlite, …), writes (all of them), socket, members, idle,
-    /// memory (with join), faults. All unless given.
+    /// Parts, separated by commas: the names of systems (ours, hiqlite, …), writes (all of them), socket, strangers,
+    /// members, idle, memory (with join), faults. All unless given.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Folder of the report.
@@ -31,13 +31,27 @@ pub struct Options {
 
 impl Options {
     fn wants(&self, part: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|only| only == part)
+        self.only.is_empty() || self.only.iter().any(|only| only.eq_ignore_ascii_case(part))
     }
 
     fn wants_system(&self, system: System) -> bool {
-        self.wants(system.name()) || self.only.iter().any(|only| only == "writes")
+        self.wants(system.name()) || self.wants("writes")
+    }
+
+    /// Nothing is measured of what nobody knows, and that is said before anything is.
+    fn known(&self) -> anyhow::Result<()> {
+        let systems = System::ALL.map(System::name);
+        let known =
+            |only: &String| systems.iter().chain(&PARTS).any(|known| only.eq_ignore_ascii_case(known));
+        let strange = self.only.iter().find(|only| !known(only));
+        let strange =
+            strange.map(|only| format!("{only}: known are {} and {}", systems.join(", "), PARTS.join(", ")));
+        strange.map_or(Ok(()), |strange| Err(anyhow::Error::msg(strange)))
     }
 }
+
+/// What is measured beside the systems.
+const PARTS: [&str; 7] = ["writes", "socket", "strangers", "members", "idle", "memory", "faults"];
 
 /// A part that fails is a note in the report, and the others go on.
 async fn part(what: String, begun: Instant, run: impl Future<Output = anyhow::Result<()>>) -> Option<String> {
@@ -50,8 +64,9 @@ async fn part(what: String, begun: Instant, run: impl Future<Output = anyhow::Re
 /// Measures, and writes the report.
 ///
 /// # Errors
-/// If the report cannot be written.
+/// If a part is not known, or the report cannot be written.
 pub async fn run(options: Options) -> anyhow::Result<()> {
+    options.known()?;
     let (plan, programs) = (Plan::new(options.quick, options.rounds), Programs::from_env()?);
     let (mut results, mut machine, begun) = (Results::default(), Machine::look(), Instant::now());
     let mut failed = Vec::new();
@@ -74,6 +89,10 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         if options.wants("socket") {
             let visit = socket::visit(round, &plan, &programs, &mut results);
             failed.extend(part(format!("{of}: sockets of agents"), begun, visit).await);
+        }
+        if options.wants("strangers") {
+            let visit = strangers::visit(round, &plan, &programs, &mut results);
+            failed.extend(part(format!("{of}: strangers by the thousand"), begun, visit).await);
         }
         if options.wants("members") {
             let visit = members::visit(round, &plan, &programs, &mut results);

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
+use super::net::{self, Net};
 use super::process::Process;
 use super::{Programs, ports};
 
@@ -16,13 +17,15 @@ use super::{Programs, ports};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often a node is asked whether it is ready.
 const LOOK: Duration = Duration::from_millis(10);
+/// The authority that [`certificates`] makes.
+const CA: &str = "ca.pem";
 
-/// Certificates for loopback, for whoever listens there.
+/// Certificates for whoever listens at this address.
 ///
 /// # Errors
 /// If they cannot be made.
-pub fn certificates(folder: &Path) -> anyhow::Result<()> {
-    rauthy_agent::dev::certificates::generate(folder, &["127.0.0.1".to_owned()])?;
+pub fn certificates(folder: &Path, address: &str) -> anyhow::Result<()> {
+    rauthy_agent::dev::certificates::generate(folder, &[address.to_owned()])?;
     Ok(())
 }
 
@@ -35,6 +38,8 @@ pub struct Agents {
     processes: Vec<Option<Process>>,
     folder: TempDir,
     bytes: &'static str,
+    tls: bool,
+    net: Option<Net>,
 }
 
 impl Agents {
@@ -43,19 +48,54 @@ impl Agents {
     /// # Errors
     /// If it does not come to that.
     pub async fn start(members: usize, programs: &Programs, bytes: &'static str) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("rauthy-bench-").tempdir()?;
+        Self::start_in(folder, None, false, members, programs, bytes).await
+    }
+
+    /// The same in a network of their own, with TLS between them or without. There are no client certificates: whoever knows
+    /// the authority gets through TLS, as strangers are to who shall get as far as they can.
+    ///
+    /// # Errors
+    /// As [`Agents::start`], and if there is no such network.
+    pub async fn start_apart(
+        tls: bool,
+        members: usize,
+        programs: &Programs,
+        bytes: &'static str,
+    ) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("rauthy-bench-").tempdir()?;
+        let net = Net::start(folder.path()).await?;
+        Self::start_in(folder, Some(net), tls, members, programs, bytes).await
+    }
+
+    async fn start_in(
+        folder: TempDir,
+        net: Option<Net>,
+        tls: bool,
+        members: usize,
+        programs: &Programs,
+        bytes: &'static str,
+    ) -> anyhow::Result<Self> {
+        let address = if net.is_some() { net::ADDRESS } else { "127.0.0.1" };
         let ports = ports::free(members * 2)?;
         let (mesh, http) = ports.split_at(members);
-        let slots: Vec<_> = mesh.iter().map(|port| format!("127.0.0.1:{port}")).collect();
-        let hosts: Vec<_> = slots.iter().map(|slot| format!("http://{slot}")).collect();
+        let slots: Vec<_> = mesh.iter().map(|port| format!("{address}:{port}")).collect();
+        let scheme = if tls { "https" } else { "http" };
+        let hosts: Vec<_> = slots.iter().map(|slot| format!("{scheme}://{slot}")).collect();
         let mut agents = Self {
             program: programs.agent.clone().context("no agent: set RAUTHY_AGENT")?,
             hosts: hosts.join(","),
             slots,
             http: http.to_vec(),
             processes: (0..members).map(|_| None).collect(),
-            folder: tempfile::Builder::new().prefix("rauthy-bench-").tempdir()?,
+            folder,
             bytes,
+            tls,
+            net,
         };
+        if tls {
+            certificates(agents.folder(), address)?;
+        }
         for number in 0..members {
             agents.run(number)?;
         }
@@ -70,21 +110,50 @@ impl Agents {
     /// # Errors
     /// If it cannot be.
     pub fn run(&mut self, number: usize) -> anyhow::Result<()> {
-        let mut command = Command::new(&self.program);
+        let mut command = self.command(&self.program)?;
         command.arg("run").env_clear().envs([
             ("HA_MODE", "true"),
             ("HA_HOSTS", &self.hosts),
             ("HOSTNAME_OVERWRITE", &self.slots[number]),
             ("CACHE_AUTH_TOKEN", "the token that all of them share"),
-            ("CACHE_TLS", "false"),
+            ("CACHE_TLS", &self.tls.to_string()),
             ("CACHE_MAX_BYTES", self.bytes),
             ("CACHE_LISTEN", &self.target(number)),
             ("AGENT_HTTP", &format!("127.0.0.1:{}", self.http[number])),
             ("LOG_LEVEL", "warn"),
         ]);
+        if self.tls {
+            for (name, file) in [
+                ("CACHE_TLS_SERVER_CERT", "node.pem"),
+                ("CACHE_TLS_SERVER_KEY", "node.key"),
+                ("CACHE_TLS_CA_SERVER", CA),
+            ] {
+                command.env(name, self.folder().join(file));
+            }
+        }
         let log = self.folder.path().join(format!("{number}.log"));
         self.processes[number] = Some(Process::start(command, &log)?);
         Ok(())
+    }
+
+    /// A program in their network.
+    ///
+    /// # Errors
+    /// If the network is gone.
+    pub fn command(&self, program: &Path) -> anyhow::Result<Command> {
+        self.net.as_ref().map_or_else(|| Ok(Command::new(program)), |net| net.command(program))
+    }
+
+    /// Where an agent listens for the others.
+    #[must_use]
+    pub fn slot(&self, number: usize) -> &str {
+        &self.slots[number]
+    }
+
+    /// The authority's certificate, where there is TLS.
+    #[must_use]
+    pub fn authority(&self) -> Option<PathBuf> {
+        self.tls.then(|| self.folder().join(CA))
     }
 
     /// The address of an agent's socket.

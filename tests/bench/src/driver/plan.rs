@@ -54,6 +54,8 @@ pub struct Programs {
     pub bench: PathBuf,
     /// rauthy-agent.
     pub agent: Option<PathBuf>,
+    /// Who knows no token and opens bad connections.
+    pub stranger: Option<PathBuf>,
     /// The loading program of redhac.
     pub redhac: Option<PathBuf>,
     /// That of hiqlite.
@@ -65,7 +67,7 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// From the environment: RAUTHY_AGENT and BENCH_REDHAC, BENCH_HIQLITE, BENCH_ETCD, BENCH_REDIS.
+    /// From the environment: RAUTHY_AGENT, BENCH_STRANGER and BENCH_REDHAC, BENCH_HIQLITE, BENCH_ETCD, BENCH_REDIS.
     ///
     /// # Errors
     /// If this program does not know its own path.
@@ -74,6 +76,7 @@ impl Programs {
         Ok(Self {
             bench: std::env::current_exe()?,
             agent: find("RAUTHY_AGENT"),
+            stranger: find("BENCH_STRANGER"),
             redhac: find("BENCH_REDHAC"),
             hiqlite: find("BENCH_HIQLITE"),
             etcd: find("BENCH_ETCD"),

@@ -134,7 +134,7 @@ impl Cluster {
         let of_each = if matches!(system, System::Hiqlite | System::Etcd) { 2 } else { 1 };
         let ports = ports::free(members * of_each)?;
         if system == System::OursTls {
-            certificates(folder)?;
+            certificates(folder, "127.0.0.1")?;
         }
         for number in 0..members {
             let mut command = match system {

@@ -71,6 +71,13 @@ impl Goal {
             Want::AtMost(most) => value <= most,
         })
     }
+
+    /// How far the figure is from what it should be, as a share of that; `None`: it was not measured.
+    #[must_use]
+    pub fn off(&self) -> Option<f64> {
+        let (Want::AtLeast(wanted) | Want::AtMost(wanted)) = self.want;
+        Some((self.value()? - wanted).abs() / wanted)
+    }
 }
 
 /// All of them, in the order of the report.
@@ -166,7 +173,14 @@ fn faults(results: &Results) -> Vec<Goal> {
             .collect(),
     );
     let tail = |of| results.get(name::JOIN, "1", of, "p99 µs");
+    let flooded = |case: &'static str| {
+        let tail = |of| results.get(name::STRANGERS, case, of, "p99 µs");
+        let what = format!("the writes' p99 while strangers come / undisturbed, {case}");
+        Goal::new(what, tail("strangers").over(&tail("undisturbed")), AtMost(2.0))
+    };
     vec![
+        flooded("without TLS"),
+        flooded("with TLS"),
         Goal::new("new leader after SIGKILL, median", in_leases.clone(), AtMost(1.5)).unit("L"),
         Goal::new("new leader after SIGKILL, worst", in_leases, AtMost(2.5)).unit("L").greatest(),
         Goal::new(
@@ -249,5 +263,6 @@ mod tests {
         let of = |what: &str| goals.iter().find(|goal| goal.what.ends_with(what)).unwrap();
         assert_eq!(of("SIGKILL, median").reached(), Some(true));
         assert_eq!((of("SIGKILL, worst").value(), of("SIGKILL, worst").reached()), (Some(2.6), Some(false)));
+        assert!(of("SIGKILL, worst").off().is_some_and(|off| (off - 0.04).abs() < 1e-9), "0.1 of 2.5");
     }
 }

@@ -48,6 +48,10 @@ pub fn all(results: &Results) -> Vec<(&'static str, String)> {
         paced.map(|p| format!("through the {p}")).to_vec(),
         lines,
     ));
+    let tls = ["without TLS".to_owned(), "with TLS".to_owned()];
+    let title = "2,000 quorum writes a second: 99 of 100 take no longer than, µs";
+    let lines = of(name::STRANGERS, "p99 µs", &tls, &["undisturbed", "strangers"]);
+    pictures.push(("strangers.svg", false, title, tls.to_vec(), lines));
     let lines = of(name::READ, "per s", &threads, &readers);
     let cases = threads.iter().map(|n| format!("{n} threads")).collect();
     pictures.push(("local-read.svg", true, "Local reads a second", cases, lines));

@@ -42,10 +42,10 @@ pub fn goals(results: &Results) -> String {
             Want::AtLeast(least) => format!("≥ {}", number(*least)),
             Want::AtMost(most) => format!("≤ {}", number(*most)),
         };
-        let verdict = match goal.reached() {
-            Some(true) => "yes",
-            Some(false) => "**no**",
-            None => "not measured",
+        let verdict = match (goal.reached(), goal.off()) {
+            (Some(true), _) => "reached".into(),
+            (Some(false), Some(off)) => format!("**not reached** by {:.0} %", off * 100.0),
+            _ => "not measured".into(),
         };
         let _ = writeln!(out, "| {what} | {want} {unit} | {} | {verdict} |", with_spread(series));
     }
@@ -127,6 +127,7 @@ pub fn page(plan: &Plan, machine: &Machine, results: &Results, pictures: &[&str]
         name::READ_LOADED,
         name::SOCKET_GET,
         name::SOCKET_PUT,
+        name::STRANGERS,
         name::KILL,
         name::STOP,
         name::JOIN,
@@ -165,6 +166,10 @@ keys are written and read.
   the cache does it.
 * a killed leader: from SIGKILL until a write through another member, begun afterwards, is answered. A stopped one: the
   longest time without an answer to an application that begins a write every millisecond.
+* strangers: two programs that know no token, at the leader and at a follower, open connections that say something bad, half
+  a sentence or nothing, and floods of streams, 256 at a time and as fast as they can, from 100 addresses. They are the ones
+  of the test with 10,000 of them, have what the agents leave of the processors, and share a network with them, as those that
+  come from the same host are not held back like others. The writes go to the leader's socket at a fixed rate.
 * memory: what the process grows by for each entry between 400,000 and a million, without keys and values: the log, whose
   size is bounded, is full by then. The other column counts from nothing.
 

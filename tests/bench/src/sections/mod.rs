@@ -6,6 +6,7 @@ pub mod members;
 pub mod peers;
 pub mod resources;
 pub mod socket;
+pub mod strangers;
 
 /// Writes at a time.
 pub const TASKS: [usize; 4] = [1, 16, 64, 512];
@@ -38,6 +39,8 @@ pub mod name {
     pub const STOP: &str = "leader stopped";
     /// A member joins.
     pub const JOIN: &str = "join with a million entries";
+    /// Bad connections and streams.
+    pub const STRANGERS: &str = "writes while strangers come";
     /// Memory.
     pub const MEMORY: &str = "memory of a million entries";
     /// Nothing happens.
