@@ -1,12 +1,14 @@
 //! Operators end at every place that a crash could choose, one after the other, while the application writes through every
 //! pod; the next one goes on where the last one ended.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Context as _, ensure};
 use rauthy_e2e::clients::{no_gap, none_failed};
 use rauthy_e2e::failpoints::Armed;
 use rauthy_e2e::lives::{lives, reached, same_lives};
 use rauthy_e2e::scene::{CLUSTER, KUBERNETES, Scene};
-use rauthy_e2e::{Clients, eventually, play};
+use rauthy_e2e::{Clients, eventually, lasts, play};
 use serde_json::{Value, json};
 
 const PODS: [&str; 3] = ["rauthy-0", "rauthy-1", "rauthy-2"];
@@ -37,7 +39,7 @@ async fn operators_that_end_at_each_place_of_growing_and_shrinking_finish_both()
             let before = lives(scene).await?;
             for size in [5, 3] {
                 armed.again().await?;
-                let began = std::time::Instant::now();
+                let began = Instant::now();
                 scene.kubectl(&["scale", "rauthy", CLUSTER, &format!("--replicas={size}")]).await?;
                 reached(scene, size).await?;
                 println!("{size} members after {:.1} s", began.elapsed().as_secs_f32());
@@ -87,6 +89,48 @@ async fn operators_that_end_at_each_place_of_a_rotation_finish_it() -> anyhow::R
         none_failed(&clients.stop().await?)?;
         let after = lives(scene).await?;
         ensure!(after == before, "a pod was restarted: {before:?}, {after:?}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn operators_that_end_at_each_place_of_a_roll_finish_it() -> anyhow::Result<()> {
+    play("ends-roll", async |scene| {
+        scene.with_app(json!({})).await?;
+        let before = lives(scene).await?;
+        let generation = scene.status().await?["generation"].clone();
+        let clients = Clients::start(scene).await?;
+        let places = ["roll-transferred", "roll-before-delete", "roll-deleted"];
+        Armed::at(scene, &places, async |armed| {
+            let leader = scene.leader().await?;
+            scene.kubectl(&["rollout", "restart", "statefulset", CLUSTER]).await?;
+            let mut last = String::new();
+            eventually("every pod is replaced", KUBERNETES * 2, async || {
+                let now = lives(scene).await?;
+                let old: Vec<_> = before.keys().filter(|pod| now.get(*pod) == before.get(*pod)).collect();
+                if let [only] = old[..] {
+                    last.clone_from(only);
+                }
+                ensure!(old.is_empty() && now.len() == 3, "{old:?} are the old ones");
+                anyhow::Ok(())
+            })
+            .await?;
+            println!("{leader} led; {last} was replaced last");
+            scene.available(3).await?;
+            armed.all_passed().await
+        })
+        .await?;
+        let after = lives(scene).await?;
+        lasts("nobody is replaced twice", Duration::from_secs(5), async || {
+            let now = lives(scene).await?;
+            ensure!(now == after, "{after:?}, {now:?}");
+            anyhow::Ok(())
+        })
+        .await?;
+        let summary = clients.stop().await?;
+        ensure!(scene.status().await?["generation"] == generation, "the cache began again");
+        ensure!(summary.generations.len() == 1, "the cache began again: {summary}");
         Ok(())
     })
     .await
