@@ -323,6 +323,11 @@ mod tests {
         }
     }
 
+    /// It is answered that nobody listens: at the first try, unless the machine stands still for all the time of it.
+    fn answers(net: &Net) -> bool {
+        (0..5).any(|_| dial(net).contains("refused"))
+    }
+
     /// A cut of one way from 2 to 1 loses the answer, one from 1 to 2 the question; others are as before.
     #[test]
     fn one_way_of_a_link_can_be_cut() {
@@ -331,10 +336,10 @@ mod tests {
             net.cut_one_way(from, to);
             assert_eq!(dial(&net), "silence", "{from} to {to}");
             net.heal_links();
-            assert!(dial(&net).contains("refused"), "{}", dial(&net));
+            assert!(answers(&net), "{}", dial(&net));
         }
         net.cut_link(1, 3);
-        assert!(dial(&net).contains("refused"), "{}", dial(&net));
+        assert!(answers(&net), "{}", dial(&net));
     }
 
     #[test]

@@ -232,6 +232,9 @@ fn what_is_shown_in_advance_is_bounded() {
     assert_eq!(large, 3, "what is not shown any more makes room, within the bytes");
     write(&replica, 2, Op::Clear { cache: cache.clone() });
     assert!(one(1, (4 << 20) - 200, 600), "all of it is free again");
+    let half = (2 << 20) - 200;
+    assert!(one(1, half, 600) && one(2, half, 600) && one(1, 10, 600) && one(3, half / 2, 600));
+    assert!(!one(4, half, 600), "one half is free, the other one is not");
 }
 
 #[test]
