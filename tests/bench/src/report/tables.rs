@@ -165,7 +165,8 @@ keys are written and read.
 * the bare map is 64 shards of `RwLock<hashbrown::HashMap<Bytes, Bytes>>` in the same process, the value's handle cloned as
   the cache does it.
 * a killed leader: from SIGKILL until a write through another member, begun afterwards, is answered. A stopped one: the
-  longest time without an answer to an application that begins a write every millisecond.
+  longest time without an answer to an application that begins a write every millisecond; nobody died within
+  the lease before.
 * strangers: two programs that know no token, at the leader and at a follower, open connections that say something bad, half
   a sentence or nothing, and floods of streams, 256 at a time and as fast as they can, from 100 addresses. They are the ones
   of the test with 10,000 of them, have what the agents leave of the processors, and share a network with them, as those that

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rauthy_client::{Client, PutOptions};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::name;
 use crate::driver::{Agents, Plan, Programs};
@@ -19,6 +19,9 @@ use crate::results::Results;
 const EACH: Duration = Duration::from_millis(1);
 /// What goes on before and after the event.
 const AROUND: Duration = Duration::from_millis(300);
+/// Longer than a lease: whoever was killed or stopped before was lent one that a hand-over must wait for. What is measured
+/// is how long it takes while all who hold one answer.
+const LEASES: Duration = Duration::from_millis(1500);
 /// There is a new leader within this time, or the run ends.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -138,6 +141,7 @@ async fn kill(agents: &mut Agents, round: usize, results: &mut Results) -> anyho
 
 /// The longest time without an acknowledgement around SIGTERM, and before it.
 async fn stop(agents: &mut Agents, round: usize, results: &mut Results) -> anyhow::Result<()> {
+    sleep(LEASES).await;
     let leader = agents.leader().await?;
     let client = agents.client((leader + 1) % agents.len())?.pipelined();
     let mut probe = Probe::start(client);
