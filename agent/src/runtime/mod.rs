@@ -2,7 +2,8 @@
 //!
 //! * [`start`]: puts config, TLS, mesh and core together · [`Handle`]: what the rest of the process uses
 //! * [`Watcher`]: what changes
-//! * `engine`: the thread of core and mesh · `task`: the loop around the core · `tickets`: who waits · `events`: its log · [`Metrics`]: what is counted · `status`: what is reported
+//! * `engine`: the thread of core and mesh · `task`: the loop around the core · `tickets`: who waits for it
+//! * `events`: its log · [`Metrics`]: what is counted · `status`: what is reported
 //! * `reload`: token and host list, read again · `reports`: what members tell each other · [`clock`]: the core's time
 
 pub mod clock;

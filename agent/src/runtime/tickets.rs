@@ -2,8 +2,8 @@
 
 use slab::Slab;
 
-/// Those who wait, each under a number that is never given again: the core answers once, and what it answers late goes
-/// to nobody else.
+/// Those who wait, each under a number that is not given again before four billion others: the core answers once, and what
+/// it answered late would go to nobody else.
 #[derive(Debug)]
 pub(super) struct Tickets<W> {
     waiting: Slab<(u32, W)>,
