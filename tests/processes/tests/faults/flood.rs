@@ -144,8 +144,9 @@ async fn flood(tls: bool) {
         assert!(refused > CONNECTIONS as f64 / 5.0, "node {target} refused {refused} only: {did}");
         assert!(*most < memory + MEMORY, "{} MiB more at node {target}", (most - memory) >> 20);
     }
-    // Some find no room in the kernel's queue on a busy machine.
-    assert!(connections >= 10_000 && streams >= 10_000, "{:?}", disturbed.2);
+    // Some find no room in the kernel's queue on a busy machine. Most of the others are turned away before they have a stream,
+    // so that their number is a matter of who comes first: 9,000 to 30,000 together.
+    assert!(connections >= 10_000 && streams >= 5_000, "{:?}", disturbed.2);
     let summary = recorder.stop(PATIENCE).await.unwrap().holds("strangers by the thousand", 200);
     // Each write of the writers was acknowledged: a failed one ends the test above. And they were served all the time.
     assert!(disturbed.1 as u64 >= 5 * long.as_secs(), "{} writes in {long:?}", disturbed.1);
