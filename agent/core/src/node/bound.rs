@@ -7,7 +7,7 @@ use crate::api::Event;
 use crate::config::Configuration;
 use crate::log::{Entry, Log, Payload};
 use crate::node::leader::Leader;
-use crate::node::replication::commit_deadline;
+use crate::node::replication::lingering_deadline;
 use crate::node::snapshot::Install;
 use crate::node::{Life, Node};
 use crate::replica::Lease;
@@ -230,7 +230,7 @@ impl Node {
         let part = match &bound.part {
             Part::Follower(f) => f.election_at.unwrap_or(Time(u64::MAX)),
             Part::Candidate(c) => c.retry_at,
-            Part::Leader(l) => l.next_heartbeat.min(Self::acks_deadline(l)).min(commit_deadline(l)),
+            Part::Leader(l) => l.next_heartbeat.min(Self::acks_deadline(l)).min(lingering_deadline(l)),
         };
         let own = if self.own.is_empty() { Time(u64::MAX) } else { self.own.check_at };
         part.min(self.invalidation(bound)).min(own).max(self.now + Span(1000))

@@ -75,6 +75,8 @@ pub(super) struct Progress {
     pub(super) told_commit: Index,
     /// When there was first something newer to tell; `None` also while it can be told nothing.
     pub(super) untold_since: Option<Time>,
+    /// Since when entries linger that could be sent.
+    pub(super) unsent_since: Option<Time>,
     /// Somebody there was answered, and may look at what he wrote.
     pub(super) waits_for_commit: bool,
     /// What it has applied.
@@ -99,6 +101,7 @@ impl Progress {
             clock: None,
             told_commit: 0,
             untold_since: None,
+            unsent_since: None,
             waits_for_commit: false,
             applied: 0,
             sending: None,
@@ -121,6 +124,7 @@ impl Progress {
     pub(super) fn continue_after(&mut self, index: Index, probing: bool) {
         self.next = index + 1;
         self.inflight.clear();
+        self.unsent_since = None;
         self.probing = probing;
         self.asked_for_base = None;
     }

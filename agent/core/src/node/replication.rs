@@ -16,6 +16,11 @@ const APPEND_BYTES: usize = 1 << 20;
 /// each peer. Where somebody waits for it, it does not wait.
 const COMMIT_LINGERS: Span = Span::from_millis(1);
 
+/// Entries wait for those that come after them while earlier ones are on their way to the same peer, so that many writers at
+/// once share an Append: no longer than this, and no more than so many. (Nagle's algorithm, RFC 896.)
+pub(super) const ENTRIES_LINGER: Span = Span::from_millis(1);
+pub(super) const LINGERING: Index = 256;
+
 /// What is the same for all peers at one moment.
 struct Moment<'a> {
     now: Time,
@@ -91,10 +96,11 @@ fn send(outbox: &mut Outbox, to: &Incarnation, append: Append) {
     outbox.send(to, Body::Append(append));
 }
 
-/// When a leader tells somebody of a commit at the latest, if no entries come before.
-pub(super) fn commit_deadline(leader: &Leader) -> Time {
-    let since = leader.progress.values().filter_map(|p| p.untold_since).min();
-    since.map_or(Time(u64::MAX), |since| since + COMMIT_LINGERS)
+/// When a leader sends what lingers, at the latest: a commit index, or entries.
+pub(super) fn lingering_deadline(leader: &Leader) -> Time {
+    let first = |since: Option<Time>, lingers| since.map_or(Time(u64::MAX), |since| since + lingers);
+    let told = first(leader.progress.values().filter_map(|p| p.untold_since).min(), COMMIT_LINGERS);
+    told.min(first(leader.progress.values().filter_map(|p| p.unsent_since).min(), ENTRIES_LINGER))
 }
 
 impl Moment<'_> {
@@ -108,21 +114,29 @@ impl Moment<'_> {
         self.hurry || progress.waits_for_commit || self.now >= since + COMMIT_LINGERS
     }
 
+    /// Whether entries that could be sent wait for more of them.
+    fn lingers(&self, progress: &mut Progress) -> bool {
+        if progress.inflight_bytes() == 0 {
+            return false;
+        }
+        let since = *progress.unsent_since.get_or_insert(self.now);
+        self.now < since + ENTRIES_LINGER && self.log.last_index() + 1 < progress.next + LINGERING
+    }
+
     /// One Append for a peer, and whether there may be more to send. Without `always`, only if it says something new.
     fn append(&self, progress: &mut Progress, voter: bool, always: bool) -> Option<(Append, bool)> {
         let log = self.log;
         let missing = progress.next <= log.base_index();
         let open = !progress.probing && !missing && progress.sending.is_none();
         let room = self.window.saturating_sub(progress.inflight_bytes());
-        let entries = if open && room > 0 && progress.next <= log.last_index() {
-            log.slice(progress.next, room.min(APPEND_BYTES))
-        } else {
-            Vec::new()
-        };
         let news = self.tells_commit(progress, open);
-        if entries.is_empty() && !news && !always {
+        let fits = open && room > 0 && progress.next <= log.last_index();
+        let sends = fits && (always || news || !self.lingers(progress));
+        if !sends && !news && !always {
             return None;
         }
+        let entries = if sends { log.slice(progress.next, room.min(APPEND_BYTES)) } else { Vec::new() };
+        progress.unsent_since = None;
         let prev_index = if missing { log.base_index() } else { progress.next - 1 };
         let prev_term = log.term_at(prev_index).unwrap_or(0);
         let rest = self.lease_end.filter(|_| voter).map_or(Span(0), |end| end.since(self.now));

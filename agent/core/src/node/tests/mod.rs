@@ -16,6 +16,7 @@ mod genesis;
 mod handover;
 mod leading;
 mod leases;
+mod lingering;
 mod own;
 mod receive;
 mod room;
