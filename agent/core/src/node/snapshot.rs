@@ -9,12 +9,12 @@ use crate::log::Log;
 use crate::message::{Base, Body, SnapshotChunk, SnapshotReply};
 use crate::node::bound::{Bound, Part};
 use crate::node::{Life, Node};
-use crate::store::{Copied, Record, SHARDS};
+use crate::store::{Frozen, Record, SHARDS};
 use crate::testing::Mutant;
-use crate::types::{Incarnation, Index, Span, Term, Time};
+use crate::types::{Incarnation, Span, Term, Time};
 
 /// Bytes of values in one chunk, about.
-const CHUNK_BYTES: usize = 256 << 10;
+const CHUNK_BYTES: usize = 64 << 10;
 
 /// A snapshot on its way to a learner.
 #[derive(Debug)]
@@ -23,9 +23,8 @@ pub(super) struct Sending {
     pub(super) base: Base,
     shard: u32,
     part: u32,
-    shard_applied: Index,
     /// What of the shard has not been sent.
-    rest: std::vec::IntoIter<Record>,
+    rest: Option<Frozen>,
     /// The chunk that waits for its answer.
     chunk: Option<SnapshotChunk>,
     sent_at: Time,
@@ -57,8 +56,7 @@ impl Sending {
             base,
             shard: 0,
             part: 0,
-            shard_applied: 0,
-            rest: Vec::new().into_iter(),
+            rest: None,
             chunk: None,
             sent_at: Time(0),
             answered_at: now,
@@ -130,18 +128,17 @@ impl Node {
                 sending.part += 1;
             }
         }
-        if sending.part == 0 {
-            let copied = replica.store().copy(sending.shard);
-            sending.shard_applied = copied.applied;
-            sending.rest = copied.records.into_iter();
-        }
+        let rest = match &mut sending.rest {
+            Some(rest) if sending.part > 0 => rest,
+            rest => rest.insert(replica.store().copy(sending.shard)),
+        };
         let (mut records, mut bytes) = (Vec::new(), 0);
         while bytes < CHUNK_BYTES {
-            let Some(record) = sending.rest.next() else { break };
+            let Some(record) = rest.next() else { break };
             bytes += record.size();
             records.push(record);
         }
-        let shard_done = sending.rest.as_slice().is_empty();
+        let (shard_applied, shard_done) = (rest.applied, rest.len() == 0);
         sending.chunk = Some(SnapshotChunk {
             term,
             id: sending.id,
@@ -150,7 +147,7 @@ impl Node {
             part: sending.part,
             shard_done,
             done: shard_done && sending.shard + 1 == SHARDS,
-            shard_applied: sending.shard_applied,
+            shard_applied,
             records,
         });
         self.send_chunk(to);
@@ -235,7 +232,7 @@ impl Node {
             install.records.extend(chunk.records);
             if chunk.shard_done {
                 let records = std::mem::take(&mut install.records);
-                self.replica.store().install(chunk.shard, Copied { applied: chunk.shard_applied, records });
+                self.replica.store().install(chunk.shard, chunk.shard_applied, records);
                 (install.shard, install.part) = (install.shard + 1, 0);
             } else {
                 install.part += 1;

@@ -18,6 +18,7 @@ mod answer;
 mod cache;
 mod dedup;
 mod feed;
+mod frozen;
 mod hash;
 mod marks;
 mod record;
@@ -43,7 +44,7 @@ pub use feed::{Change, Changed, Gap, Removal};
 use hash::Keys;
 use marks::Marks;
 pub use marks::{CHECKPOINT, Removals};
-pub(crate) use record::Copied;
+pub(crate) use frozen::Frozen;
 pub use record::{Ended, Record};
 use shard::{Applied, Shard, Size};
 pub use value::Value;
@@ -402,19 +403,22 @@ impl Store {
 
     /// Copies a shard in one piece, with the index it has applied (rule 11): whatever touches it later has a higher one.
     #[must_use]
-    pub(crate) fn copy(&self, shard: u32) -> Copied {
+    pub(crate) fn copy(&self, shard: u32) -> Frozen {
         let shard = self.read(shard);
         // While the lock is held nothing is applied to the shard: all that it can have of the log is in it.
         let applied = self.applied().max(shard.applied());
-        let frozen = shard.freeze();
-        drop(shard);
-        Copied { applied, records: frozen.into_records() }
+        shard.freeze(applied)
     }
 
-    /// Replaces a shard by a copy.
-    pub(crate) fn install(&self, shard: u32, copied: Copied) {
-        self.change(shard, None, |shard| shard.install(copied));
+    /// Replaces what is in a shard by records of another one, which had applied so much.
+    pub(crate) fn install(&self, shard: u32, applied: Index, records: impl IntoIterator<Item = Record>) {
+        self.change(shard, None, |shard| shard.install(applied, records));
         self.count();
+    }
+
+    #[cfg(test)]
+    fn install_copy(&self, shard: u32, copy: Frozen) {
+        self.install(shard, copy.applied, copy);
     }
 
     /// Says from where entries are applied after an install.

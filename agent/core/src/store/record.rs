@@ -71,15 +71,6 @@ impl Record {
     }
 }
 
-/// A copy of a shard, for a snapshot.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Copied {
-    /// The last index that is in it (rule 11).
-    pub(crate) applied: Index,
-    /// What is in it, in an order that is the same on every node.
-    pub(crate) records: Vec<Record>,
-}
-
 /// A value whose time has come.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ended {

@@ -13,8 +13,9 @@ use crate::request::{Condition, Done, Effect, Limits};
 use crate::store::cache::Cache;
 use crate::store::dedup::{Admission, Sessions};
 use crate::store::feed::{Changed, Removal};
+use crate::store::frozen::Frozen;
 use crate::store::hash::{Keys, hash};
-use crate::store::record::{Copied, Ended, Record};
+use crate::store::record::{Ended, Record};
 use crate::store::value::Value;
 use crate::types::{Index, LogTime};
 
@@ -243,21 +244,20 @@ impl Shard {
         out.truncate(from.saturating_add(limit));
     }
 
-    /// What is in it, by reference.
-    pub(super) fn freeze(&self) -> Frozen {
-        let mut limits = Vec::new();
-        let mut values = Vec::with_capacity(self.entries);
+    /// What is in it, by reference; so much of the log is.
+    pub(super) fn freeze(&self, applied: Index) -> Frozen {
+        let (mut limits, mut values) = (Vec::new(), Vec::new());
         for (cache, held) in self.caches() {
             limits.extend(held.limits().map(|limits| (cache.clone(), *limits)));
-            values.extend(held.values().map(|value| (cache.clone(), value.clone())));
+            values.push((cache.clone(), held.share()));
         }
-        Frozen { sessions: self.sessions.records().collect(), limits, values }
+        Frozen::new(applied, self.sessions.records().collect(), limits, values)
     }
 
-    pub(super) fn install(&mut self, copied: Copied) {
+    pub(super) fn install(&mut self, applied: Index, records: impl IntoIterator<Item = Record>) {
         self.clear();
-        self.applied = copied.applied;
-        for record in copied.records {
+        self.applied = applied;
+        for record in records {
             match record {
                 Record::Session { session } => self.sessions.open(session),
                 Record::Floor { session, floor } => self.sessions.raise(session, floor),
@@ -273,30 +273,6 @@ impl Shard {
     /// Of everything that must be equal on replicas that applied the same index.
     pub(super) fn digest(&self) -> u64 {
         self.digest ^ self.sessions.digest()
-    }
-}
-
-/// A shard's content at one moment. It is put in order after the lock is given back.
-#[derive(Debug)]
-pub(super) struct Frozen {
-    sessions: Vec<Record>,
-    limits: Vec<(Arc<str>, Limits)>,
-    values: Vec<(Arc<str>, Value)>,
-}
-
-impl Frozen {
-    /// In an order that is the same on every node: sessions, limits, then values in the order of their versions.
-    pub(super) fn into_records(self) -> Vec<Record> {
-        let (mut records, mut limits, mut values) = (self.sessions, self.limits, self.values);
-        limits.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-        values.sort_unstable_by_key(|(_, value)| value.version());
-        records.reserve_exact(limits.len() + values.len());
-        records.extend(limits.into_iter().map(|(cache, limits)| Record::Cache { cache, limits }));
-        records.extend(values.into_iter().map(|(cache, held)| {
-            let (key, value) = held.to_bytes();
-            Record::Value { cache, key, value, version: held.version(), expires_at: held.expires_at() }
-        }));
-        records
     }
 }
 

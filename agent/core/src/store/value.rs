@@ -13,7 +13,7 @@ use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use crate::types::{Index, LogTime};
 
@@ -80,10 +80,11 @@ impl Value {
     }
 
     /// Key and value, without a copy.
-    pub(super) fn to_bytes(&self) -> (Bytes, Bytes) {
-        let all = Bytes::from_owner(self.clone());
+    pub(super) fn into_bytes(self) -> (Bytes, Bytes) {
         let key = self.key().len();
-        (all.slice(HEAD..HEAD + key), all.slice(HEAD + key..))
+        let mut key_and_value = Bytes::from_owner(self);
+        key_and_value.advance(HEAD);
+        (key_and_value.split_to(key), key_and_value)
     }
 }
 
@@ -105,7 +106,7 @@ impl Deref for Value {
 impl From<Value> for Bytes {
     /// The value's bytes, without a copy.
     fn from(value: Value) -> Self {
-        value.to_bytes().1
+        value.into_bytes().1
     }
 }
 
@@ -156,9 +157,9 @@ mod tests {
             for end in [None, Some(LogTime(0)), Some(LogTime(77))] {
                 let held = Value::new(key, value, 5, end);
                 assert_eq!((held.key(), &*held, held.version(), held.expires_at()), (key, value, 5, end));
-                let (k, v) = held.to_bytes();
+                assert_eq!(&*Bytes::from(held.clone()), value);
+                let (k, v) = held.into_bytes();
                 assert_eq!((&*k, &*v), (key, value));
-                assert_eq!(&*Bytes::from(held), value);
             }
         }
     }

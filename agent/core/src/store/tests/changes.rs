@@ -89,7 +89,7 @@ fn what_a_snapshot_brought_is_a_gap() {
     let base = log.store.applied();
     let copy = Store::default();
     for shard in 0..SHARDS {
-        copy.install(shard, log.store.copy(shard));
+        copy.install_copy(shard, log.store.copy(shard));
         log.put(&format!("k{shard}"), "w");
     }
     let covered = log.last - 1; // what the last shard had in it

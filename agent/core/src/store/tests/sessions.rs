@@ -158,7 +158,7 @@ fn a_repetition_after_a_snapshot_is_known() {
     log.apply(tagged(s, 1, 0, increment("n", 5, None)));
     log.apply(tagged(s, 2, 0, clear()));
     let mut copy = Log { store: Store::default(), last: log.last, now: log.now };
-    (0..SHARDS).for_each(|shard| copy.store.install(shard, log.store.copy(shard)));
+    (0..SHARDS).for_each(|shard| copy.store.install_copy(shard, log.store.copy(shard)));
     copy.store.begin_at(log.last);
     assert_eq!(copy.store.digest(), log.store.digest());
     assert_eq!(copy.store.dedup_bytes(), log.store.dedup_bytes());
