@@ -247,6 +247,16 @@ impl Log {
         self.entries.get(usize::try_from(at).ok()?)
     }
 
+    /// The entries after `after`, up to `last`, as far as they are held.
+    pub(crate) fn range(&self, after: Index, last: Index) -> impl Iterator<Item = &Entry> {
+        let at = |index: Index| {
+            let at = usize::try_from(index.saturating_sub(self.base_index)).unwrap_or(usize::MAX);
+            at.min(self.entries.len())
+        };
+        let (from, to) = (at(after), at(last));
+        self.entries.range(from..to.max(from)).map(Arc::as_ref)
+    }
+
     /// Adds an entry; its index must be the next one.
     pub fn push(&mut self, entry: Arc<Entry>) {
         debug_assert_eq!(entry.index, self.last_index() + 1);
@@ -323,6 +333,18 @@ mod tests {
         assert_eq!(log.slice(2, 0).len(), 1);
         assert_eq!(log.slice(2, log.bytes()).len(), 4);
         assert!(log.slice(6, 1000).is_empty());
+    }
+
+    #[test]
+    fn a_range_is_what_is_held_of_it() {
+        let mut log = log(6);
+        let indices = |log: &Log, after, last| log.range(after, last).map(|e| e.index).collect::<Vec<_>>();
+        assert_eq!(indices(&log, 2, 4), [3, 4]);
+        assert_eq!(indices(&log, 0, 1), [1]);
+        assert_eq!(indices(&log, 4, 9), [5, 6]);
+        assert!(indices(&log, 4, 4).is_empty() && indices(&log, 4, 3).is_empty() && indices(&log, 7, 9).is_empty());
+        log.compact(0, 3);
+        assert_eq!(indices(&log, 1, 5), [4, 5]);
     }
 
     #[test]

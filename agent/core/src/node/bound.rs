@@ -14,6 +14,9 @@ use crate::replica::Lease;
 use crate::testing::{Mutant, Testing};
 use crate::types::{Epoch, Generation, Incarnation, Index, LogTime, Span, Term, Time};
 
+/// Entries whose keys are looked up together before they are applied.
+const TOGETHER: Index = 32;
+
 #[derive(Debug)]
 pub(super) struct Bound {
     pub(super) generation: Generation,
@@ -239,10 +242,15 @@ impl Node {
     /// Moves the commit index and applies what it covers.
     pub(super) fn commit_to(&mut self, index: Index) {
         let me = self.outbox.me.clone();
+        let mut seen = 0;
         loop {
             let Life::Bound(bound) = &mut self.life else { return };
             if bound.commit >= index {
                 break;
+            }
+            if bound.commit >= seen && bound.commit + 1 < index {
+                seen = index.min(bound.commit + TOGETHER);
+                self.replica.store().look_ahead(bound.log.range(bound.commit, seen));
             }
             let Some(entry) = bound.log.get(bound.commit + 1).cloned() else { break };
             bound.commit = entry.index;

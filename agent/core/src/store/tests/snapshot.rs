@@ -125,7 +125,10 @@ impl History {
         let [source, first, copy] = [1, 2, 3].map(|seed| Store::seeded(seed, testing));
         let entries = self.entries();
         let mut next = entries.iter();
-        let mut go_on = |n| next.by_ref().take(n).for_each(|entry| drop(source.apply(entry)));
+        let mut go_on = |n| {
+            source.look_ahead(next.clone().take(n));
+            next.by_ref().take(n).for_each(|entry| drop(source.apply(entry)));
+        };
         go_on(self.before);
         let base = source.applied();
         for (shard, between) in (0..SHARDS).zip(&self.between) {
