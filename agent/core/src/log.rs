@@ -342,7 +342,11 @@ mod tests {
         assert_eq!(indices(&log, 2, 4), [3, 4]);
         assert_eq!(indices(&log, 0, 1), [1]);
         assert_eq!(indices(&log, 4, 9), [5, 6]);
-        assert!(indices(&log, 4, 4).is_empty() && indices(&log, 4, 3).is_empty() && indices(&log, 7, 9).is_empty());
+        assert!(
+            indices(&log, 4, 4).is_empty()
+                && indices(&log, 4, 3).is_empty()
+                && indices(&log, 7, 9).is_empty()
+        );
         log.compact(0, 3);
         assert_eq!(indices(&log, 1, 5), [4, 5]);
     }

@@ -207,13 +207,19 @@ impl Node {
             }
             return;
         }
+        let sooner = self.now + Span(self.rng.between(self.settings.lease.0 / 4, self.settings.lease.0 / 2));
         if let Part::Candidate(c) = &mut bound.part
             && !c.pre
-            && reply.granted
             && reply.term == bound.term
         {
-            c.votes.insert(from);
-            self.count_votes();
+            if reply.granted {
+                c.votes.insert(from);
+                self.count_votes();
+            } else {
+                // As a rule this voter has voted for another candidate, and neither will lead: where the votes are split
+                // it tries again soon, at random. Those who are far away have answered by then.
+                c.retry_at = c.retry_at.min(sooner);
+            }
         }
     }
 

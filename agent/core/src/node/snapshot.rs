@@ -51,16 +51,7 @@ impl Install {
 
 impl Sending {
     fn new(id: u64, base: Base, now: Time) -> Self {
-        Self {
-            id,
-            base,
-            shard: 0,
-            part: 0,
-            rest: None,
-            chunk: None,
-            sent_at: Time(0),
-            answered_at: now,
-        }
+        Self { id, base, shard: 0, part: 0, rest: None, chunk: None, sent_at: Time(0), answered_at: now }
     }
 }
 

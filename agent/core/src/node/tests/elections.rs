@@ -160,6 +160,23 @@ fn a_quorum_of_votes_of_its_term_makes_it_lead() {
 }
 
 #[test]
+fn where_votes_are_split_it_tries_again_soon() {
+    let waits = |pre, term, retry_at| {
+        let mut node = bound();
+        candidate(&mut node, pre);
+        let Part::Candidate(candidate) = &mut inside(&mut node).part else { panic!("no candidate") };
+        candidate.retry_at = retry_at;
+        tell(&mut node, &peer(2), Body::VoteReply(VoteReply { term, granted: false }));
+        let Part::Candidate(candidate) = &inside(&mut node).part else { panic!("no candidate any more") };
+        candidate.retry_at.since(NOW).0
+    };
+    assert!((L.0 / 4..=L.0 / 2).contains(&waits(false, TERM, NOW + L)));
+    assert_eq!(waits(false, TERM, NOW + Span(7)), 7, "it would have tried anyway");
+    assert_eq!(waits(false, TERM - 1, NOW + L), L.0, "about an earlier candidacy");
+    assert_eq!(waits(true, TERM, NOW + L), L.0, "it has not campaigned yet");
+}
+
+#[test]
 fn a_higher_term_in_a_vote_ends_a_candidacy_but_no_leadership() {
     let reply = VoteReply { term: TERM + 2, granted: false };
     let mut node = bound();
