@@ -20,6 +20,11 @@ const STRANGERS: usize = 256;
 const STRANGERS_EACH: usize = 32;
 /// Waiting in the kernel.
 const BACKLOG: i32 = 256;
+/// Turned away in one go. Then the thread rests, so that who has work to do finds a processor: the scheduler would take it from
+/// this thread only after a millisecond or more, whatever its priority.
+const IN_ONE_GO: usize = 4;
+/// How long it rests. Who comes meanwhile waits in the kernel.
+const REST: Duration = Duration::from_millis(1);
 
 /// Listens on `[::]` and 0.0.0.0; on a host without IPv6 on the latter alone.
 ///
@@ -81,6 +86,7 @@ async fn run(
     tx: mpsc::Sender<io::Result<Connection>>,
     room: Arc<Room>,
 ) {
+    let mut turned_away = 0_usize;
     loop {
         let (tcp, remote) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -96,6 +102,11 @@ async fn run(
             mesh.refuse(&remote.ip().to_string(), "", "TOO_MANY", "too many connections of this address");
             // No word is left for it in the kernel either.
             let _ = tcp.set_zero_linger();
+            drop(tcp);
+            turned_away += 1;
+            if turned_away.is_multiple_of(IN_ONE_GO) {
+                tokio::time::sleep(REST).await;
+            }
             continue;
         }
         let tcp = match moved(&mesh, tcp) {

@@ -1,7 +1,11 @@
-//! The thread that runs the consensus task and the streams between members, and nothing else.
+//! The threads that this program has of its own.
 //!
-//! What a write needs goes back and forth between these: on one thread none of it waits for another to wake, and calls of
-//! applications, reads and handshakes of strangers, which run elsewhere, do not stand before it.
+//! One runs the consensus task and the streams between members, and nothing else. What a write needs goes back and forth
+//! between these: on one thread none of it waits for another to wake, and calls of applications, reads and handshakes of
+//! strangers, which run elsewhere, do not stand before it.
+//!
+//! The other one is where strangers knock. It has the processor when nobody else wants it: a little is left for it in any
+//! case, so that a member that comes back is let in.
 
 use std::sync::Arc;
 use std::{io, thread};
@@ -10,7 +14,10 @@ use tokio::runtime::{Builder, Handle};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// The thread; it ends, with all that runs on it, when the last clone is dropped.
+/// How much less of the processor the thread for strangers has than others: a tenth (nice(2), sched(7)).
+const NICE: i32 = 10;
+
+/// A thread; it ends, with all that runs on it, when the last clone is dropped.
 #[derive(Clone, Debug)]
 pub(super) struct Engine {
     handle: Handle,
@@ -18,12 +25,27 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    /// Starts the thread.
-    pub fn start() -> io::Result<Self> {
+    /// The thread for the consensus task and the streams between members.
+    pub fn consensus() -> io::Result<Self> {
+        Self::start("consensus", 0)
+    }
+
+    /// The thread for connections of strangers, until their TLS handshakes are over.
+    pub fn strangers() -> io::Result<Self> {
+        Self::start("strangers", NICE)
+    }
+
+    fn start(name: &str, nice: i32) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let (handle, end) = (runtime.handle().clone(), CancellationToken::new());
         let ended = end.clone();
-        thread::Builder::new().name("consensus".into()).spawn(move || {
+        thread::Builder::new().name(name.into()).spawn(move || {
+            // Of the calling thread alone, on Linux. Refused, it is as important as the others.
+            if nice != 0
+                && let Err(error) = rustix::process::nice(nice)
+            {
+                tracing::debug!(%error, "the priority of a thread stays as it is");
+            }
             runtime.block_on(ended.cancelled());
             runtime.shutdown_background();
         })?;
@@ -35,6 +57,11 @@ impl Engine {
     pub fn within<T>(&self, run: impl FnOnce() -> T) -> T {
         let _engine = self.handle.enter();
         run()
+    }
+
+    /// For tasks of others; they end with the thread.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
     }
 
     /// Runs a task on the thread, which lives as long as the task.
@@ -55,7 +82,7 @@ mod tests {
 
     #[tokio::test]
     async fn it_lives_as_long_as_it_is_held_or_works() {
-        let engine = Engine::start().unwrap();
+        let engine = Engine::consensus().unwrap();
         let name = engine.within(|| tokio::spawn(async { thread::current().name().map(str::to_owned) }));
         assert_eq!(name.await.unwrap().as_deref(), Some("consensus"));
         let stop = CancellationToken::new();
@@ -75,5 +102,16 @@ mod tests {
         main.await.unwrap();
         assert!(other.await.unwrap_err().is_cancelled());
         assert!(held.upgrade().is_none());
+    }
+
+    #[tokio::test]
+    async fn strangers_give_way_and_nobody_else_does() {
+        let nice = || rustix::process::getpriority_process(None).unwrap();
+        let before = nice();
+        for (engine, more) in [(Engine::consensus().unwrap(), 0), (Engine::strangers().unwrap(), NICE)] {
+            let there = engine.handle().spawn(async move { nice() }).await.unwrap();
+            assert_eq!(there, (before + more).min(19));
+        }
+        assert_eq!(nice(), before, "this thread is not one of them");
     }
 }

@@ -42,7 +42,7 @@ pub enum StartError {
         why: std::io::Error,
     },
     /// There is no thread for it.
-    #[error("cannot start the thread of the consensus: {0}")]
+    #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
     /// The operating system gives no randomness.
     #[error("no randomness: {0}")]
@@ -62,8 +62,8 @@ pub struct Running {
     mesh: Option<Mesh>,
     task: JoinHandle<()>,
     stop: CancellationToken,
-    /// What the mesh runs on ends with it.
-    _engine: Engine,
+    /// What the mesh runs on ends with them.
+    _engines: [Engine; 2],
 }
 
 impl Running {
@@ -109,7 +109,8 @@ pub async fn start(config: Config) -> Result<(Handle, Running), StartError> {
     for part in &mut seed {
         *part = u64::from_le_bytes(random()?);
     }
-    let engine = Engine::start().map_err(StartError::Thread)?;
+    let engine = Engine::consensus().map_err(StartError::Thread)?;
+    let strangers = Engine::strangers().map_err(StartError::Thread)?;
     let mut myself = None;
     let mesh = match config.token {
         Some(tokens) if config.cluster => {
@@ -131,7 +132,7 @@ pub async fn start(config: Config) -> Result<(Handle, Running), StartError> {
                 lookup: addresses::system(),
                 incoming: incoming_tx.clone(),
                 asked: asked_tx,
-                strangers: tokio::runtime::Handle::current(),
+                strangers: strangers.handle(),
             };
             Some(engine.within(|| Mesh::start(parts, listeners)))
         }
@@ -189,7 +190,7 @@ pub async fn start(config: Config) -> Result<(Handle, Running), StartError> {
         // Held until here: a single node has no mesh that would keep the channel open.
         drop(incoming_tx);
     });
-    Ok((handle, Running { mesh, task, stop, _engine: engine }))
+    Ok((handle, Running { mesh, task, stop, _engines: [engine, strangers] }))
 }
 
 async fn answer_operator(mut asked: mpsc::Receiver<Asked>, handle: Handle, stop: CancellationToken) {
