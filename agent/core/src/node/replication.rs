@@ -131,12 +131,15 @@ impl Moment<'_> {
         let room = self.window.saturating_sub(progress.inflight_bytes());
         let news = self.tells_commit(progress, open);
         let fits = open && room > 0 && progress.next <= log.last_index();
-        let sends = fits && (always || news || !self.lingers(progress));
+        let lingers = fits && !always && !news && self.lingers(progress);
+        if !lingers {
+            progress.unsent_since = None;
+        }
+        let sends = fits && !lingers;
         if !sends && !news && !always {
             return None;
         }
         let entries = if sends { log.slice(progress.next, room.min(APPEND_BYTES)) } else { Vec::new() };
-        progress.unsent_since = None;
         let prev_index = if missing { log.base_index() } else { progress.next - 1 };
         let prev_term = log.term_at(prev_index).unwrap_or(0);
         let rest = self.lease_end.filter(|_| voter).map_or(Span(0), |end| end.since(self.now));

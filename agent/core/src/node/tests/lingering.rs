@@ -37,6 +37,16 @@ fn they_wait_for_a_moment_only() {
 }
 
 #[test]
+fn what_can_be_sent_no_more_is_not_waited_for() {
+    let mut node = settled();
+    proposed(&mut node, later(2000), AckLevel::Quorum);
+    assert_eq!(more(&mut node, later(2100), 1), []);
+    leader(&mut node).progress.values_mut().for_each(|progress| progress.probing = true);
+    assert_eq!(more(&mut node, later(2200), 1), []);
+    assert!(node.deadline() > later(4000));
+}
+
+#[test]
 fn many_do_not_wait() {
     let mut node = settled();
     let first = proposed(&mut node, later(2000), AckLevel::Quorum);
