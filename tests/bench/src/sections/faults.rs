@@ -124,7 +124,7 @@ async fn again(agents: &mut Agents, number: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// From SIGKILL until a write is acknowledged that was begun afterwards.
+/// From SIGKILL until a write is acknowledged that was begun when the process was dead.
 async fn kill(agents: &mut Agents, round: usize, results: &mut Results) -> anyhow::Result<()> {
     let leader = agents.leader().await?;
     // It is told of everything: what it cannot do now fails, and the next write is a millisecond away.
@@ -133,7 +133,7 @@ async fn kill(agents: &mut Agents, round: usize, results: &mut Results) -> anyho
     probe.for_some_time(AROUND, &mut Vec::new()).await;
     let killed = Instant::now();
     agents.process(leader)?.kill().await;
-    let written = probe.first_after(killed).await?;
+    let written = probe.first_after(Instant::now()).await?;
     results.add(round, name::KILL, "3", "ours", "ms", millis(written - killed));
     drop(probe);
     again(agents, leader).await
