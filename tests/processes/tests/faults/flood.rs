@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::links::{SILENT, nothing_elected};
 
 /// Bad connections to each of two members, the leader and a follower; each opens up to 50 streams.
-const CONNECTIONS: usize = 6_500;
+const CONNECTIONS: usize = 8_000;
 /// They come no longer than this; on a machine that has nothing else to do they are through in 5 to 12 s.
 const SECONDS: u64 = 120;
 /// What a node may take for them beyond what it took before: 256 that wait, of which each may say 64 KiB, that is 16 MiB,
