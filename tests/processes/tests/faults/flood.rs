@@ -17,9 +17,9 @@ use crate::links::{SILENT, nothing_elected};
 const CONNECTIONS: usize = 8_000;
 /// They come no longer than this; on a machine that has nothing else to do they are through in 5 to 12 s.
 const SECONDS: u64 = 120;
-/// What a node may take for them beyond what it took before: 256 that wait, of which each may say 64 KiB, that is 16 MiB,
-/// and as much again for buffers of TLS and HTTP/2 and for what the allocator keeps. (Measured: 10 to 19 MiB.)
-const MEMORY: u64 = 32 << 20;
+/// What a node may take for them beyond what it took before: 256 may wait and say 64 KiB each, but few get that far.
+/// (Measured: 5 to 11 MiB; 16 to 23 with all of them let in.)
+const MEMORY: u64 = 16 << 20;
 /// Addresses that the strangers have.
 const SOURCES: &str = "10.77.0.:100-199";
 
@@ -89,10 +89,11 @@ async fn strangers(cluster: &Cluster, target: usize, ca: Option<&str>) -> (Strin
     (format!("{} in {:?}", String::from_utf8_lossy(&output.stdout).trim(), began.elapsed()), most)
 }
 
-/// How many a node says that it refused.
-fn refused(cluster: &Cluster, at: usize) -> f64 {
+/// How many a node says that it turned away before it listened to them.
+fn turned_away(cluster: &Cluster, at: usize) -> f64 {
     let (_, metrics) = cluster.http(at, "metrics");
     let counts = metrics.lines().filter(|line| line.starts_with("rauthy_refusals_total{"));
+    let counts = counts.filter(|line| line.contains("reason=\"TOO_MANY\""));
     counts.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum()
 }
 
@@ -127,9 +128,9 @@ async fn flood(tls: bool) {
     );
     let (mut connections, mut streams) = (0, 0);
     for ((target, memory), (did, most)) in targets.into_iter().zip(memory).zip(&disturbed.2) {
-        let refused = refused(&cluster, target);
+        let away = turned_away(&cluster, target);
         println!(
-            "TLS: {tls}; at node {target}: {}; {refused} refused; memory {} KiB before, {} KiB at most",
+            "TLS: {tls}; at node {target}: {}; {away} turned away; memory {} KiB before, {} KiB at most",
             did,
             memory >> 10,
             most >> 10
@@ -140,8 +141,8 @@ async fn flood(tls: bool) {
         };
         connections += number("connections");
         streams += number("streams");
-        // The others were gone before anybody looked at them.
-        assert!(refused > CONNECTIONS as f64 / 5.0, "node {target} refused {refused} only: {did}");
+        // Others were gone before anybody looked at them, or let in.
+        assert!(away > CONNECTIONS as f64 / 4.0, "node {target} turned away {away} only: {did}");
         assert!(*most < memory + MEMORY, "{} MiB more at node {target}", (most - memory) >> 20);
     }
     // Some find no room in the kernel's queue on a busy machine. Most of the others are turned away before they have a stream,
