@@ -63,7 +63,7 @@ pub struct Running {
     task: JoinHandle<()>,
     stop: CancellationToken,
     /// What the mesh runs on ends with them.
-    _engines: [Engine; 2],
+    _engines: Vec<Engine>,
 }
 
 impl Running {
@@ -110,12 +110,14 @@ pub async fn start(config: Config) -> Result<(Handle, Running), StartError> {
         *part = u64::from_le_bytes(random()?);
     }
     let engine = Engine::consensus().map_err(StartError::Thread)?;
-    let strangers = Engine::strangers().map_err(StartError::Thread)?;
+    let mut engines = vec![engine.clone()];
     let mut myself = None;
     let mesh = match config.token {
         Some(tokens) if config.cluster => {
             let port = hosts::port(&config.slot);
-            let listeners = listen::bind(port).map_err(|why| StartError::Listen { port, why })?;
+            let strangers = Engine::strangers().map_err(StartError::Thread)?;
+            let listeners = strangers.within(|| listen::bind(port));
+            let listeners = listeners.map_err(|why| StartError::Listen { port, why })?;
             let slots = config.hosts.slots();
             let me = Me::new(config.cluster_name.clone(), config.slot.clone(), random()?, slots, tokens);
             let me = Arc::new(me);
@@ -134,6 +136,7 @@ pub async fn start(config: Config) -> Result<(Handle, Running), StartError> {
                 asked: asked_tx,
                 strangers: strangers.handle(),
             };
+            engines.push(strangers);
             Some(engine.within(|| Mesh::start(parts, listeners)))
         }
         _ => None,
@@ -190,7 +193,7 @@ pub async fn start(config: Config) -> Result<(Handle, Running), StartError> {
         // Held until here: a single node has no mesh that would keep the channel open.
         drop(incoming_tx);
     });
-    Ok((handle, Running { mesh, task, stop, _engines: [engine, strangers] }))
+    Ok((handle, Running { mesh, task, stop, _engines: engines }))
 }
 
 async fn answer_operator(mut asked: mpsc::Receiver<Asked>, handle: Handle, stop: CancellationToken) {

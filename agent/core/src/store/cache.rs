@@ -4,8 +4,8 @@
 //! Cache ─ values: key ─▶ Value │ ends: (end, version) ─▶ Value │ order: version ─▶ Value, where values are evicted │ limits
 //! ```
 //!
-//! The orders share the values' memory. The table of values has a keyed hash, since clients choose keys; nothing
-//! iterates over it where the order could be seen.
+//! The orders share the values' memory. The table of values has a keyed hash, since clients choose keys. Where it is
+//! iterated over, the order must make no difference: only a snapshot shows it, to a member whose tables have other keys.
 
 use std::collections::{BTreeMap, HashSet};
 use std::hint::black_box;
@@ -123,8 +123,8 @@ impl Cache {
         }
     }
 
-    /// All values, in no order: it must not show.
-    #[allow(clippy::disallowed_methods, reason = "what is made of it is put in order")]
+    /// All values, in no order: it must make no difference.
+    #[allow(clippy::disallowed_methods, reason = "what is made of it is put in order, or is the same in any")]
     pub(super) fn values(&self) -> impl Iterator<Item = &Value> {
         self.values.iter().map(|held| &held.0)
     }

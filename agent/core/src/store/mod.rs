@@ -435,11 +435,6 @@ impl Store {
         self.count();
     }
 
-    #[cfg(test)]
-    fn install_copy(&self, shard: u32, copy: Frozen) {
-        self.install(shard, copy.applied, copy);
-    }
-
     /// Says from where entries are applied after an install.
     pub(crate) fn begin_at(&self, index: Index) {
         let installed = (0..SHARDS).map(|shard| self.read(shard).applied()).max();

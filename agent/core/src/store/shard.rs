@@ -69,8 +69,8 @@ impl Shard {
         self.cache(cache)?.get(key)
     }
 
-    /// The caches that it knows, in no order: it must not show.
-    #[allow(clippy::disallowed_methods, reason = "what is made of it is put in order")]
+    /// The caches that it knows, in no order: it must make no difference.
+    #[allow(clippy::disallowed_methods, reason = "what is made of it is put in order, or is the same in any")]
     pub(super) fn caches(&self) -> impl Iterator<Item = (&Arc<str>, &Cache)> {
         self.caches.iter()
     }

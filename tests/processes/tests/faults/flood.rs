@@ -146,7 +146,7 @@ async fn flood(tls: bool) {
         assert!(*most < memory + MEMORY, "{} MiB more at node {target}", (most - memory) >> 20);
     }
     // Some find no room in the kernel's queue on a busy machine. Most of the others are turned away before they have a stream,
-    // so that their number is a matter of who comes first: 9,000 to 30,000 together.
+    // so that their number is a matter of who comes first: 9,000 to 90,000 together.
     assert!(connections >= 10_000 && streams >= 5_000, "{:?}", disturbed.2);
     let summary = recorder.stop(PATIENCE).await.unwrap().holds("strangers by the thousand", 200);
     // Each write of the writers was acknowledged: a failed one ends the test above. And they were served all the time.

@@ -47,6 +47,15 @@ fn what_can_be_sent_no_more_is_not_waited_for() {
 }
 
 #[test]
+fn a_full_window_takes_no_more_however_long_they_lingered() {
+    let mut node = settled();
+    node.settings.window_bytes = 1; // of one entry, whatever its size
+    proposed(&mut node, later(2000), AckLevel::Quorum);
+    assert_eq!(more(&mut node, later(2100), 1), []);
+    assert_eq!(told(sent(&mut node, later(2100) + ENTRIES_LINGER, Input::Tick)), []);
+}
+
+#[test]
 fn many_do_not_wait() {
     let mut node = settled();
     let first = proposed(&mut node, later(2000), AckLevel::Quorum);

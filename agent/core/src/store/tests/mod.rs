@@ -21,6 +21,12 @@ struct Log {
     now: LogTime,
 }
 
+impl Store {
+    fn install_copy(&self, shard: u32, copy: Frozen) {
+        self.install(shard, copy.applied, copy);
+    }
+}
+
 fn log() -> Log {
     Log { store: Store::default(), last: 0, now: LogTime(0) }
 }
