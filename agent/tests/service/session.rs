@@ -49,7 +49,9 @@ impl Session {
         while all.len() < count {
             let response = self.next().await.unwrap().expect("the stream ended");
             assert!(!response.answers.is_empty());
-            self.session = Seen::parse(&response.session).or(self.session);
+            // It is the position of these answers; earlier ones may have been later in the log.
+            let seen = [self.session, Seen::parse(&response.session)].into_iter().flatten();
+            self.session = seen.max_by_key(|seen| seen.index);
             for answer in response.answers {
                 assert!(all.insert(answer.id, answer.answer.unwrap()).is_none(), "{} twice", answer.id);
             }
