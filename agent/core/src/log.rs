@@ -167,6 +167,14 @@ impl Op {
 }
 
 impl Entry {
+    /// Cache, key and value of what it puts; `None`: it does something else.
+    pub(crate) fn put(&self) -> Option<(&Arc<str>, &Bytes, &Bytes)> {
+        match &self.payload {
+            Payload::Write { op: Op::Put { cache, key, value, .. }, .. } => Some((cache, key, value)),
+            _ => None,
+        }
+    }
+
     /// Bytes that it takes in memory, roughly.
     #[must_use]
     pub fn size(&self) -> usize {

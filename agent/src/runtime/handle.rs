@@ -10,6 +10,7 @@ use rauthy_core::{
     SizeChange, SizeProgress, SizeRefusal, Span, Stamp, Status, Time,
 };
 use rauthy_proto::cache::NodeStatus;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -197,12 +198,16 @@ impl Handle {
     ) -> Result<Written, Refusal> {
         let (reply, result) = oneshot::channel();
         let call = Call::Write { request, stamp, level, deadline: on_core_clock(deadline), reply };
-        match timeout_at(deadline, self.0.calls.send(call)).await {
-            Ok(Ok(())) => {}
-            // The queue stayed full.
-            Err(_) => return Err(Refusal::Limit(Limit::Waiting)),
+        match self.0.calls.try_send(call) {
+            Ok(()) => {}
+            Err(TrySendError::Full(call)) => match timeout_at(deadline, self.0.calls.send(call)).await {
+                Ok(Ok(())) => {}
+                // The queue stayed full.
+                Err(_) => return Err(Refusal::Limit(Limit::Waiting)),
+                Ok(Err(_)) => return Err(Refusal::NoQuorum),
+            },
             // The consensus task has ended.
-            Ok(Err(_)) => return Err(Refusal::NoQuorum),
+            Err(TrySendError::Closed(_)) => return Err(Refusal::NoQuorum),
         }
         match timeout_at(deadline, result).await {
             Ok(Ok(result)) => result,

@@ -254,7 +254,7 @@ impl Replica {
     }
 
     /// Applies an entry; what was shown of its key in advance is shown no more.
-    pub(crate) fn apply(&self, entry: &Entry) -> Done {
+    pub(crate) fn apply(&self, entry: &Arc<Entry>) -> Done {
         let done = self.store.apply(entry);
         match &entry.payload {
             Payload::Write { op: Op::Clear { cache }, .. } => self.overlay.drop_key(cache, None),

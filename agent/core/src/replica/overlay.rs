@@ -13,7 +13,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use bytes::Bytes;
 
-use crate::store::{Store, Value};
+use crate::store::{Parts, Store, Value};
 use crate::types::Time;
 
 /// Writes shown, at most.
@@ -87,7 +87,7 @@ impl Overlay {
         if fits {
             held.next += 1;
             let number = held.next;
-            let value = value.map(|value| Value::new(key, value, 0, None));
+            let value = value.map(|value| Value::new(Parts { key, value, version: 0, expires_at: None }));
             held.bytes += size;
             held.by_end.insert((until, number), (cache.clone(), key.clone()));
             let shown = Shown { value, until, ttl_end, number };

@@ -30,7 +30,7 @@ fn put(replica: &Replica, index: Index, value: &str, expires_at: Option<LogTime>
 
 fn write(replica: &Replica, index: Index, op: Op) {
     let payload = Payload::Write { tag: None, op };
-    replica.apply(&Entry { term: 1, index, time: LogTime(0), payload });
+    replica.apply(&Arc::new(Entry { term: 1, index, time: LogTime(0), payload }));
 }
 
 /// Bound, with one value applied at index 1.
@@ -180,7 +180,7 @@ fn what_is_shown_in_advance_goes_when_the_log_speaks() {
         &|r| {
             let (cache, key) = (cache.clone(), key.clone());
             let payload = Payload::Remove { cache, key, version: 1, why: Why::Expired };
-            r.apply(&Entry { term: 1, index: 2, time: LogTime(0), payload });
+            r.apply(&Arc::new(Entry { term: 1, index: 2, time: LogTime(0), payload }));
         },
     ];
     for speaks in speaks {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use crate::log::Entry;
 use crate::request::{Done, Effect};
 use crate::store::dedup::Admission;
-use crate::store::feed::Changed;
+use crate::store::feed::Seen;
 
 /// What an entry did, and what a watcher sees of it.
-pub(super) type Answer = (Done, Option<(Arc<str>, Changed)>);
+pub(super) type Answer = (Done, Option<(Arc<str>, Seen)>);
 
 pub(super) fn unknown(entry: &Entry) -> Done {
     Done { version: entry.index, effect: Effect::Unknown }

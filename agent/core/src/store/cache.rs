@@ -1,19 +1,22 @@
 //! One cache, as one shard holds it.
 //!
 //! ```text
-//! Cache ─ values: key ─▶ Value │ ends: (end, version) ─▶ Value │ order: version ─▶ Value, where values are evicted │ limits
+//! Cache ─ values: key ─▶ Value │ limits
+//!       └ Kept ─ ends: (end, version) ─▶ Value │ order: version ─▶ Value, where values are evicted │ bytes, digest
 //! ```
 //!
 //! The orders share the values' memory. The table of values has a keyed hash, since clients choose keys. Where it is
 //! iterated over, the order must make no difference: only a snapshot shows it, to a member whose tables have other keys.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::hint::black_box;
+
+use hashbrown::HashTable;
 
 use crate::request::{Limits, WhenFull};
 use crate::store::Store;
 use crate::store::hash::{Keys, hash};
-use crate::store::value::{ByKey, Value};
+use crate::store::value::{Parts, Value};
 use crate::types::{Index, LogTime};
 
 /// A table that is filled to less than this part is made smaller.
@@ -23,20 +26,50 @@ const TOGETHER: usize = 32;
 
 #[derive(Debug)]
 pub(super) struct Cache {
-    values: HashSet<ByKey, Keys>,
+    values: HashTable<Value>,
+    keys: Keys,
+    kept: Kept,
+    limits: Option<Limits>,
+}
+
+/// What is kept of all values beside the table.
+#[derive(Debug, Default)]
+struct Kept {
     ends: BTreeMap<(LogTime, Index), Value>,
     /// Only where [`WhenFull::Evict`] is declared.
     order: Option<BTreeMap<Index, Value>>,
-    limits: Option<Limits>,
     bytes: usize,
     /// Of all values, combined with XOR: their order does not show, and a change costs its own value only.
     digest: u64,
 }
 
+impl Kept {
+    fn note(&mut self, name: &str, new: &Value) {
+        self.digest ^= digest_of(name, new);
+        self.bytes += charge(new);
+        if let Some(end) = new.expires_at() {
+            self.ends.insert((end, new.version()), new.clone());
+        }
+        if let Some(order) = &mut self.order {
+            order.insert(new.version(), new.clone());
+        }
+    }
+
+    fn forget(&mut self, name: &str, old: &Value) {
+        self.digest ^= digest_of(name, old);
+        self.bytes -= charge(old);
+        if let Some(end) = old.expires_at() {
+            self.ends.remove(&(end, old.version()));
+        }
+        if let Some(order) = &mut self.order {
+            order.remove(&old.version());
+        }
+    }
+}
+
 impl Cache {
     pub(super) fn new(keys: Keys) -> Self {
-        let values = HashSet::with_hasher(keys);
-        Self { values, ends: BTreeMap::new(), order: None, limits: None, bytes: 0, digest: 0 }
+        Self { values: HashTable::new(), keys, kept: Kept::default(), limits: None }
     }
 
     /// Number of values, ended ones included.
@@ -51,11 +84,11 @@ impl Cache {
 
     /// What its values are charged with.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes
+        self.kept.bytes
     }
 
     pub(super) fn digest(&self) -> u64 {
-        self.digest
+        self.kept.digest
     }
 
     pub(super) fn limits(&self) -> Option<&Limits> {
@@ -68,65 +101,67 @@ impl Cache {
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Option<&Value> {
-        self.values.get(key).map(|held| &held.0)
+        self.values.find(self.keys.of(key), |held| held.key() == key)
     }
 
-    /// Gives what was there before.
-    pub(super) fn insert(&mut self, name: &str, value: Value) -> Option<Value> {
-        self.digest ^= digest_of(name, &value);
-        self.bytes += charge(&value);
-        if let Some(end) = value.expires_at() {
-            self.ends.insert((end, value.version()), value.clone());
+    /// The value of a key as the table alone knows it, which in one case of about a hundred is another one's: the memory of
+    /// the value is not touched.
+    pub(super) fn guess(&self, key: &[u8]) -> Option<&Value> {
+        self.values.find(self.keys.of(key), |_| true)
+    }
+
+    /// Says whether it takes the place of a value that had not ended at `now`.
+    pub(super) fn insert(&mut self, name: &str, new: Parts<'_>, now: LogTime) -> bool {
+        let Self { values, keys, kept, .. } = self;
+        let hash = keys.of(new.key);
+        if let Some(held) = values.find_mut(hash, |held| held.key() == new.key) {
+            let existed = held.lives_at(now);
+            // The orders first: with them nobody has it but the table, in most cases, and its memory can be used again.
+            kept.forget(name, held);
+            if !held.rewrite(new) {
+                *held = Value::new(new);
+            }
+            kept.note(name, held);
+            return existed;
         }
-        if let Some(order) = &mut self.order {
-            order.insert(value.version(), value.clone());
-        }
-        let old = self.values.replace(ByKey(value))?.0;
-        self.forget(name, &old);
-        Some(old)
+        let value = Value::new(new);
+        kept.note(name, &value);
+        values.insert_unique(hash, value, |held| keys.of(held.key()));
+        false
     }
 
     pub(super) fn remove(&mut self, name: &str, key: &[u8]) -> Option<Value> {
-        let old = self.values.take(key)?.0;
-        self.forget(name, &old);
-        if self.values.len() * SPARSE < self.values.capacity() {
-            self.values.shrink_to(self.values.len() * 2);
+        let Self { values, keys, kept, .. } = self;
+        let (old, _) = values.find_entry(keys.of(key), |held| held.key() == key).ok()?.remove();
+        kept.forget(name, &old);
+        if values.len() * SPARSE < values.capacity() {
+            values.shrink_to(values.len() * 2, |held| keys.of(held.key()));
         }
         Some(old)
-    }
-
-    fn forget(&mut self, name: &str, old: &Value) {
-        self.digest ^= digest_of(name, old);
-        self.bytes -= charge(old);
-        if let Some(end) = old.expires_at() {
-            self.ends.remove(&(end, old.version()));
-        }
-        if let Some(order) = &mut self.order {
-            order.remove(&old.version());
-        }
     }
 
     /// Removes all values.
     pub(super) fn clear(&mut self) {
-        let order = self.order.is_some().then(BTreeMap::new);
-        *self = Self { limits: self.limits, order, ..Self::new(*self.values.hasher()) };
+        let order = self.kept.order.is_some().then(BTreeMap::new);
+        let kept = Kept { order, ..Kept::default() };
+        *self = Self { limits: self.limits, kept, ..Self::new(self.keys) };
     }
 
     pub(super) fn declare(&mut self, limits: Limits) {
         self.limits = Some(limits);
         match limits.when_full {
-            WhenFull::Evict if self.order.is_none() => {
-                self.order = Some(self.values().map(|v| (v.version(), v.clone())).collect());
+            WhenFull::Evict if self.kept.order.is_none() => {
+                self.kept.order = Some(self.values().map(|v| (v.version(), v.clone())).collect());
             }
             WhenFull::Evict => {}
-            WhenFull::Reject => self.order = None,
+            WhenFull::Reject => self.kept.order = None,
         }
     }
 
     /// All values, in no order: it must make no difference.
     #[allow(clippy::disallowed_methods, reason = "what is made of it is put in order, or is the same in any")]
     pub(super) fn values(&self) -> impl Iterator<Item = &Value> {
-        self.values.iter().map(|held| &held.0)
+        self.values.iter()
     }
 
     /// All values, in no order. Counting up the references of values that lie anywhere in memory would wait for each of them
@@ -146,13 +181,13 @@ impl Cache {
 
     /// Values that have ended at `now`, first ended first.
     pub(super) fn ended(&self, now: LogTime) -> impl Iterator<Item = &Value> {
-        self.ends.range(..=(now, Index::MAX)).map(|(_, value)| value)
+        self.kept.ends.range(..=(now, Index::MAX)).map(|(_, value)| value)
     }
 
     /// Values written after `after`, first written first; none where values are not evicted.
     pub(super) fn oldest(&self, after: Index) -> impl Iterator<Item = &Value> {
         let from = after.saturating_add(1);
-        self.order.iter().flat_map(move |order| order.range(from..)).map(|(_, value)| value)
+        self.kept.order.iter().flat_map(move |order| order.range(from..)).map(|(_, value)| value)
     }
 }
 
@@ -173,7 +208,8 @@ mod tests {
         let mut cache = Cache::new(Keys::secret(1));
         let key = |i: usize| format!("k{i}").into_bytes();
         for i in 0..1000 {
-            cache.insert("codes", Value::new(&key(i), b"v", 1 + i as Index, None));
+            let new = Parts { key: &key(i), value: b"v", version: 1 + i as Index, expires_at: None };
+            cache.insert("codes", new, LogTime(0));
         }
         // What was removed may count as taken until the table is built anew, so that the capacity is a few less.
         let full = cache.capacity();

@@ -4,6 +4,9 @@
 //! Feed ─ start ┆ change, change, … ┆ end     complete for positions in [start, end]; bounded in bytes and number
 //! ```
 //!
+//! What was put as it was written is known from its entry, which the log holds in any case; a change is made of it when
+//! somebody asks.
+//!
 //! A watcher at a position before the start has missed something and is told so: it must read anew. What a snapshot
 //! brought is missed as well, up to the last index that any of its shards had in it.
 
@@ -12,6 +15,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 
+use crate::log::Entry;
 use crate::types::Index;
 
 /// Bytes that the feed holds, at most.
@@ -68,24 +72,62 @@ pub enum Removal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap;
 
-impl Changed {
+/// What a watcher sees of an entry that changed something.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Seen {
+    /// The entry puts a value, and so it stands.
+    AsWritten,
+    /// Something that the entry alone does not say.
+    Changed(Changed),
+}
+
+impl Seen {
     /// Why a value is gone, if one is.
     pub(super) fn removal(&self) -> Option<Removal> {
         match self {
-            Self::Removed { why, .. } => Some(*why),
-            Self::Put { .. } | Self::Cleared => None,
+            Self::Changed(Changed::Removed { why, .. }) => Some(*why),
+            Self::AsWritten | Self::Changed(Changed::Put { .. } | Changed::Cleared) => None,
         }
     }
 }
 
-impl Change {
+/// A change as it is held.
+#[derive(Debug)]
+enum Held {
+    Entry(Arc<Entry>),
+    Change(Change),
+}
+
+impl Held {
+    fn index(&self) -> Index {
+        match self {
+            Self::Entry(entry) => entry.index,
+            Self::Change(change) => change.index,
+        }
+    }
+
+    /// What it counts for: keys and values, and what holds them. (An entry is held by the log as well, for longer.)
     fn size(&self) -> usize {
-        let bytes = match &self.change {
-            Changed::Put { key, value } => key.len() + value.len(),
-            Changed::Removed { key, .. } => key.len(),
-            Changed::Cleared => 0,
+        let bytes = match self {
+            Self::Entry(entry) => entry.put().map_or(0, |(_, key, value)| key.len() + value.len()),
+            Self::Change(Change { change: Changed::Put { key, value }, .. }) => key.len() + value.len(),
+            Self::Change(Change { change: Changed::Removed { key, .. }, .. }) => key.len(),
+            Self::Change(Change { change: Changed::Cleared, .. }) => 0,
         };
         size_of::<Self>() + bytes
+    }
+
+    /// The change, if it is one of this cache; `None`: of any.
+    fn of(&self, cache: Option<&str>) -> Option<Change> {
+        let wanted = |of: &str| cache.is_none_or(|cache| cache == of);
+        match self {
+            Self::Entry(entry) => {
+                let (cache, key, value) = entry.put().filter(|(cache, ..)| wanted(cache))?;
+                let change = Changed::Put { key: key.clone(), value: value.clone() };
+                Some(Change { index: entry.index, cache: cache.clone(), change })
+            }
+            Self::Change(change) => wanted(&change.cache).then(|| change.clone()),
+        }
     }
 }
 
@@ -100,7 +142,7 @@ pub(super) struct Feed {
 struct Ring {
     start: Index,
     end: Index,
-    changes: VecDeque<Change>,
+    changes: VecDeque<Held>,
     bytes: usize,
 }
 
@@ -120,20 +162,24 @@ impl Feed {
     }
 
     /// An entry was applied; what it changed. False: it lies at or before the start, where all is known in part only.
-    pub(super) fn push(&self, index: Index, change: Option<(Arc<str>, Changed)>) -> bool {
+    pub(super) fn push(&self, entry: &Arc<Entry>, seen: Option<(Arc<str>, Seen)>) -> bool {
+        let index = entry.index;
         self.change(|ring| {
             if index <= ring.end {
                 return false;
             }
             ring.end = index;
-            let Some((cache, change)) = change else { return true };
-            let change = Change { index, cache, change };
-            ring.bytes += change.size();
-            ring.changes.push_back(change);
+            let held = match seen {
+                None => return true,
+                Some((_, Seen::AsWritten)) => Held::Entry(entry.clone()),
+                Some((cache, Seen::Changed(change))) => Held::Change(Change { index, cache, change }),
+            };
+            ring.bytes += held.size();
+            ring.changes.push_back(held);
             while ring.bytes > self.bytes || ring.changes.len() > self.changes {
                 let Some(dropped) = ring.changes.pop_front() else { break };
                 ring.bytes -= dropped.size();
-                ring.start = dropped.index;
+                ring.start = dropped.index();
             }
             true
         })
@@ -153,25 +199,43 @@ impl Feed {
         if after < ring.start {
             return Err(Gap);
         }
-        let from = ring.changes.partition_point(|change| change.index <= after);
-        let wanted = |change: &&Change| cache.is_none_or(|cache| *cache == *change.cache);
-        Ok(ring.changes.range(from..).filter(wanted).take(limit).cloned().collect())
+        let from = ring.changes.partition_point(|held| held.index() <= after);
+        Ok(ring.changes.range(from..).filter_map(|held| held.of(cache)).take(limit).collect())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::{Op, Payload};
+    use crate::request::Condition;
+    use crate::types::LogTime;
 
     #[test]
     fn what_fills_the_bound_exactly_is_kept() {
-        let change = || (Arc::from("codes"), Changed::Cleared);
-        let size = Change { index: 0, cache: Arc::from("codes"), change: Changed::Cleared }.size();
-        let known = |bytes| {
-            let feed = Feed::bounded(bytes, usize::MAX);
-            assert!((1..=2).all(|index| feed.push(index, Some(change()))));
-            feed.after(0, None, 9).map(|changes| changes.len())
+        let entry = |index| {
+            let op = Op::Put {
+                cache: Arc::from("codes"),
+                key: Bytes::from("key"),
+                value: Bytes::from("value"),
+                expires_at: None,
+                condition: Condition::Always,
+            };
+            let payload = Payload::Write { tag: None, op };
+            Arc::new(Entry { term: 1, index, time: LogTime(0), payload })
         };
-        assert_eq!((known(2 * size), known(2 * size - 1)), (Ok(2), Err(Gap)));
+        let cleared = Change { index: 0, cache: Arc::from("codes"), change: Changed::Cleared };
+        for (seen, size) in [
+            (Seen::Changed(Changed::Cleared), Held::Change(cleared).size()),
+            (Seen::AsWritten, Held::Entry(entry(1)).size()),
+        ] {
+            let known = |bytes| {
+                let feed = Feed::bounded(bytes, usize::MAX);
+                let push = |index| feed.push(&entry(index), Some((Arc::from("codes"), seen.clone())));
+                assert!((1..=2).all(push));
+                feed.after(0, None, 9).map(|changes| changes.len())
+            };
+            assert_eq!((known(2 * size), known(2 * size - 1)), (Ok(2), Err(Gap)));
+        }
     }
 }

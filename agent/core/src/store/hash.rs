@@ -72,6 +72,11 @@ impl Keys {
     fn finish(&self, state: u64) -> u64 {
         fold(state ^ self.block, self.end)
     }
+
+    /// The hash of a key.
+    pub(super) fn of(&self, key: &[u8]) -> u64 {
+        self.finish(self.part(self.start, key))
+    }
 }
 
 /// Parts are told apart by their lengths: ("a", "bc") is not ("ab", "c").

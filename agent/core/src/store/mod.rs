@@ -40,14 +40,15 @@ use crate::testing::{Mutant, Testing};
 use crate::types::{Index, LogTime};
 use answer::{Answer, both, refused, unknown};
 use dedup::Admission;
-use feed::Feed;
 pub use feed::{Change, Changed, Gap, Removal};
+use feed::{Feed, Seen};
 pub(crate) use frozen::Frozen;
 use hash::Keys;
 use marks::Marks;
 pub use marks::{CHECKPOINT, Removals};
 pub use record::{Ended, Record};
 use shard::{Applied, Shard, Size};
+pub(crate) use value::Parts;
 pub use value::Value;
 
 /// Number of shards; the same on every node, since a snapshot is made of them.
@@ -62,10 +63,16 @@ pub struct Usage {
     pub bytes: u64,
 }
 
+/// Each in memory of its own, down to the lines that processors hand to and fro (they fetch two at a time): readers of two
+/// shards are not to wait for each other.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Apart(RwLock<Shard>);
+
 /// The shards.
 #[derive(Debug)]
 pub struct Store {
-    shards: Vec<RwLock<Shard>>,
+    shards: Vec<Apart>,
     applied: AtomicU64,
     entries: AtomicUsize,
     bytes: AtomicUsize,
@@ -94,7 +101,7 @@ impl Store {
     #[must_use]
     pub fn seeded(seed: u64, testing: Testing) -> Self {
         Self {
-            shards: (0..SHARDS).map(|_| RwLock::new(Shard::new(Keys::secret(seed)))).collect(),
+            shards: (0..SHARDS).map(|_| Apart(RwLock::new(Shard::new(Keys::secret(seed))))).collect(),
             applied: AtomicU64::new(0),
             entries: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
@@ -115,11 +122,11 @@ impl Store {
 
     fn read(&self, shard: u32) -> RwLockReadGuard<'_, Shard> {
         // A shard is never left half changed: a panic elsewhere does not make it wrong.
-        self.shards[(shard % SHARDS) as usize].read().unwrap_or_else(PoisonError::into_inner)
+        self.shards[(shard % SHARDS) as usize].0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self, shard: u32) -> RwLockWriteGuard<'_, Shard> {
-        self.shards[(shard % SHARDS) as usize].write().unwrap_or_else(PoisonError::into_inner)
+        self.shards[(shard % SHARDS) as usize].0.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The last index that is applied in every shard.
@@ -223,7 +230,7 @@ impl Store {
     }
 
     /// Applies an entry; says what it did.
-    pub(crate) fn apply(&self, entry: &Entry) -> Done {
+    pub(crate) fn apply(&self, entry: &Arc<Entry>) -> Done {
         let nothing = || (Done { version: entry.index, effect: Effect::Nothing }, None);
         let (done, change) = match &entry.payload {
             _ if self.testing.no_store() => {
@@ -245,9 +252,9 @@ impl Store {
             },
         };
         self.applied.store(entry.index, Ordering::Release);
-        let removal = change.as_ref().and_then(|(_, change)| change.removal());
+        let removal = change.as_ref().and_then(|(_, seen)| seen.removal());
         // While shards of a snapshot are ahead of the log, what is in them together no other replica ever had.
-        if self.feed.push(entry.index, change) {
+        if self.feed.push(entry, change) {
             self.marks.passed(entry.index, removal, || self.digest());
         }
         done
@@ -262,12 +269,15 @@ impl Store {
         }
         // All locks before the first look: taking one would end what is under way.
         let shards: Vec<_> = (0..SHARDS).map(|shard| self.read(shard)).collect();
-        let seen = entries.fold(0, |seen, entry| {
-            let Payload::Write { op, .. } = &entry.payload else { return seen };
-            let Some((cache, key)) = op.key() else { return seen };
-            let shard = &shards[hash::shard_of(cache, key) as usize];
-            seen ^ shard.get(cache, key).map_or(0, Value::glance)
-        });
+        let guess = |entry: &'a Entry| {
+            let Payload::Write { op, .. } = &entry.payload else { return None };
+            let (cache, key) = op.key()?;
+            shards[hash::shard_of(cache, key) as usize].guess(cache, key)
+        };
+        // All places in the tables first, then all values: the less is done between two looks, the more of them are waited
+        // for together.
+        let values: Vec<&Value> = entries.filter_map(guess).collect();
+        let seen = values.into_iter().fold(0, |seen, value| seen ^ value.glance());
         black_box(seen);
     }
 
@@ -290,7 +300,7 @@ impl Store {
         cache: &Arc<str>,
         (home, results): (u32, u32),
         tag: Option<Tag>,
-    ) -> Option<(Done, Option<Changed>)> {
+    ) -> Option<(Done, Option<Seen>)> {
         let admission = self.change(results, None, |shard| shard.admit(tag, true));
         if admission != Admission::New {
             return Some((refused(entry, admission), None));
@@ -315,12 +325,7 @@ impl Store {
     }
 
     /// `None`: the shard has this entry in it already.
-    fn apply_in(
-        &self,
-        shard: &mut Shard,
-        entry: &Entry,
-        tag: Option<Tag>,
-    ) -> Option<(Done, Option<Changed>)> {
+    fn apply_in(&self, shard: &mut Shard, entry: &Entry, tag: Option<Tag>) -> Option<(Done, Option<Seen>)> {
         if !shard.lacks(entry.index) {
             return None;
         }

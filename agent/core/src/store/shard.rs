@@ -12,15 +12,15 @@ use crate::log::{Entry, Op, Payload, Tag, Why};
 use crate::request::{Condition, Done, Effect, Limits};
 use crate::store::cache::Cache;
 use crate::store::dedup::{Admission, Sessions};
-use crate::store::feed::{Changed, Removal};
+use crate::store::feed::{Changed, Removal, Seen};
 use crate::store::frozen::Frozen;
 use crate::store::hash::{Keys, hash};
 use crate::store::record::{Ended, Record};
-use crate::store::value::Value;
+use crate::store::value::{Parts, Value};
 use crate::types::{Index, LogTime};
 
 /// What an entry did here, and what a watcher sees of it.
-pub(super) type Applied = (Effect, Option<Changed>);
+pub(super) type Applied = (Effect, Option<Seen>);
 
 /// What a shard holds, for the totals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,6 +67,11 @@ impl Shard {
 
     pub(super) fn get(&self, cache: &str, key: &[u8]) -> Option<&Value> {
         self.cache(cache)?.get(key)
+    }
+
+    /// As [`Cache::guess`].
+    pub(super) fn guess(&self, cache: &str, key: &[u8]) -> Option<&Value> {
+        self.cache(cache)?.guess(key)
     }
 
     /// The caches that it knows, in no order: it must make no difference.
@@ -138,9 +143,8 @@ impl Shard {
                 if let Some(version) = unmet {
                     return (Effect::Unmet { version }, None);
                 }
-                let old = self.insert(cache, Value::new(key, value, version, *expires_at));
-                let existed = old.is_some_and(|old| old.lives_at(now));
-                (Effect::Put { existed }, Some(Changed::Put { key: key.clone(), value: value.clone() }))
+                let existed = self.insert(cache, Parts { key, value, version, expires_at: *expires_at }, now);
+                (Effect::Put { existed }, Some(Seen::AsWritten))
             }
             Op::Delete { cache, key } => {
                 let old = self.remove(cache, key);
@@ -162,14 +166,15 @@ impl Shard {
                     return (Effect::NotANumber, None);
                 };
                 let text = Bytes::from(sum.to_string());
-                self.insert(cache, Value::new(key, &text, version, end));
-                (Effect::Number(sum), Some(Changed::Put { key: key.clone(), value: text }))
+                self.insert(cache, Parts { key, value: &text, version, expires_at: end }, now);
+                let change = Changed::Put { key: key.clone(), value: text };
+                (Effect::Number(sum), Some(Seen::Changed(change)))
             }
             Op::Clear { cache } => {
                 let Some(held) = self.caches.get_mut(cache) else {
                     return (Effect::Cleared { values: 0 }, None);
                 };
-                let change = (held.len() > 0).then_some(Changed::Cleared);
+                let change = (held.len() > 0).then_some(Seen::Changed(Changed::Cleared));
                 let values = held.len() - held.ended(now).count();
                 self.entries -= held.len();
                 self.bytes -= held.bytes();
@@ -191,37 +196,39 @@ impl Shard {
         }
     }
 
+    /// Knows the cache from now on, if it holds nothing yet.
     fn know(&mut self, cache: &Arc<str>) {
         if !self.caches.contains_key(cache) {
             self.caches.insert(cache.clone(), Cache::new(*self.caches.hasher()));
         }
     }
 
-    fn insert(&mut self, cache: &Arc<str>, value: Value) -> Option<Value> {
+    /// Says whether it takes the place of a value that had not ended at `now`.
+    fn insert(&mut self, cache: &Arc<str>, new: Parts<'_>, now: LogTime) -> bool {
+        let insert = |name: &str, held: &mut Cache| held.insert(name, new, now);
+        if let Some(existed) = self.change(cache, insert) {
+            return existed;
+        }
         self.know(cache);
-        self.change(cache, |name, held| held.insert(name, value))
+        self.change(cache, insert).unwrap_or_default()
     }
 
     fn remove(&mut self, cache: &str, key: &[u8]) -> Option<Value> {
-        self.change(cache, |name, held| held.remove(name, key))
+        self.change(cache, |name, held| held.remove(name, key))?
     }
 
-    /// Changes the values of a cache, and keeps the account.
-    fn change(
-        &mut self,
-        cache: &str,
-        change: impl FnOnce(&str, &mut Cache) -> Option<Value>,
-    ) -> Option<Value> {
+    /// Changes the values of a cache that is known here, and keeps the account.
+    fn change<T>(&mut self, cache: &str, change: impl FnOnce(&str, &mut Cache) -> T) -> Option<T> {
         let held = self.caches.get_mut(cache)?;
         let (entries, bytes, digest) = (held.len(), held.bytes(), held.digest());
-        let old = change(cache, held);
+        let result = change(cache, held);
         self.entries = self.entries + held.len() - entries;
         self.bytes = self.bytes + held.bytes() - bytes;
         self.digest ^= digest ^ held.digest();
         if held.is_void() {
             self.caches.remove(cache);
         }
-        old
+        Some(result)
     }
 
     fn declare(&mut self, cache: &Arc<str>, limits: Limits) {
@@ -264,7 +271,8 @@ impl Shard {
                 Record::Outcome { session, seq, done } => self.sessions.record(session, seq, done),
                 Record::Cache { cache, limits } => self.declare(&cache, limits),
                 Record::Value { cache, key, value, version, expires_at } => {
-                    self.insert(&cache, Value::new(&key, &value, version, expires_at));
+                    let new = Parts { key: &key, value: &value, version, expires_at };
+                    self.insert(&cache, new, LogTime::default());
                 }
             }
         }
@@ -280,8 +288,8 @@ fn number(value: &[u8]) -> Option<i64> {
     std::str::from_utf8(value).ok()?.parse().ok()
 }
 
-fn removed(key: &Bytes, why: Removal) -> Changed {
-    Changed::Removed { key: key.clone(), why }
+fn removed(key: &Bytes, why: Removal) -> Seen {
+    Seen::Changed(Changed::Removed { key: key.clone(), why })
 }
 
 impl Removal {

@@ -7,9 +7,7 @@
 //! The bytes are copied out of what came over the network: a value that lives for long must not keep the frame alive
 //! that brought it. One piece costs less than two, and a look-up touches one line of memory for key, version and end.
 
-use std::borrow::Borrow;
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -24,18 +22,46 @@ const NO_END: u64 = u64::MAX;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Value(Arc<[u8]>);
 
+/// What a value is made of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parts<'a> {
+    pub(crate) key: &'a [u8],
+    pub(crate) value: &'a [u8],
+    pub(crate) version: Index,
+    pub(crate) expires_at: Option<LogTime>,
+}
+
+impl Parts<'_> {
+    fn put_version_and_end(&self, head: &mut [u8; HEAD]) {
+        head[..8].copy_from_slice(&self.version.to_le_bytes());
+        head[8..16].copy_from_slice(&self.expires_at.map_or(NO_END, |end| end.0).to_le_bytes());
+    }
+}
+
 impl Value {
-    pub(crate) fn new(key: &[u8], value: &[u8], version: Index, expires_at: Option<LogTime>) -> Self {
+    pub(crate) fn new(parts: Parts<'_>) -> Self {
+        let Parts { key, value, .. } = parts;
         let mut all: Arc<[u8]> = std::iter::repeat_n(0, HEAD + key.len() + value.len()).collect();
-        if let Some((head, rest)) = Arc::get_mut(&mut all).and_then(|all| all.split_at_mut_checked(HEAD)) {
+        if let Some((head, rest)) = Arc::get_mut(&mut all).and_then(|all| all.split_first_chunk_mut::<HEAD>())
+        {
+            parts.put_version_and_end(head);
             let key_len = u32::try_from(key.len()).unwrap_or(u32::MAX);
-            head[..8].copy_from_slice(&version.to_le_bytes());
-            head[8..16].copy_from_slice(&expires_at.map_or(NO_END, |end| end.0).to_le_bytes());
             head[16..].copy_from_slice(&key_len.to_le_bytes());
             rest[..key.len()].copy_from_slice(key);
             rest[key.len()..].copy_from_slice(value);
         }
         Self(all)
+    }
+
+    /// Becomes another value of the same key where it stands, if nobody else has it and it takes as much memory: that is in
+    /// the cache of the processor, as what was asked of the allocator is not. False: nothing is changed.
+    pub(super) fn rewrite(&mut self, parts: Parts<'_>) -> bool {
+        let fits = self.key() == parts.key && self.len() == parts.value.len();
+        let Some(all) = Arc::get_mut(&mut self.0).filter(|_| fits) else { return false };
+        let Some((head, rest)) = all.split_first_chunk_mut::<HEAD>() else { return false };
+        parts.put_version_and_end(head);
+        rest[parts.key.len()..].copy_from_slice(parts.value);
+        true
     }
 
     fn word(&self, at: usize) -> u64 {
@@ -128,30 +154,6 @@ impl fmt::Debug for Value {
     }
 }
 
-/// A value as its table sees it: known by its key.
-#[derive(Debug)]
-pub(super) struct ByKey(pub(super) Value);
-
-impl Borrow<[u8]> for ByKey {
-    fn borrow(&self) -> &[u8] {
-        self.0.key()
-    }
-}
-
-impl PartialEq for ByKey {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.key() == other.0.key()
-    }
-}
-
-impl Eq for ByKey {}
-
-impl Hash for ByKey {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.key().hash(state);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,7 +164,7 @@ mod tests {
             [(b"k".as_slice(), b"value".as_slice()), (b"", b""), (b"", b"v"), (&[7; 300], b"")]
         {
             for end in [None, Some(LogTime(0)), Some(LogTime(77))] {
-                let held = Value::new(key, value, 5, end);
+                let held = Value::new(Parts { key, value, version: 5, expires_at: end });
                 assert_eq!((held.key(), &*held, held.version(), held.expires_at()), (key, value, 5, end));
                 assert_eq!(&*Bytes::from(held.clone()), value);
                 let (k, v) = held.into_bytes();
@@ -173,16 +175,36 @@ mod tests {
 
     #[test]
     fn an_end_is_past_when_it_is_reached() {
-        let held = Value::new(b"k", b"v", 1, Some(LogTime(10)));
+        let parts = |expires_at| Parts { key: b"k", value: b"v", version: 1, expires_at };
+        let held = Value::new(parts(Some(LogTime(10))));
         assert!(held.lives_at(LogTime(9)));
         assert!(!held.lives_at(LogTime(10)));
-        assert!(Value::new(b"k", b"v", 1, None).lives_at(LogTime(u64::MAX)));
+        assert!(Value::new(parts(None)).lives_at(LogTime(u64::MAX)));
     }
 
     #[test]
     fn a_value_takes_little_beside_its_bytes() {
         // The table holds two words for each; a third piece of memory per value would cost more than all of that.
-        assert_eq!(size_of::<ByKey>(), 16);
-        assert_eq!(Value::new(b"key", b"value", 1, None).raw().len(), HEAD + 8);
+        assert_eq!(size_of::<Value>(), 16);
+        let held = Value::new(Parts { key: b"key", value: b"value", version: 1, expires_at: None });
+        assert_eq!(held.raw().len(), HEAD + 8);
+    }
+
+    #[test]
+    fn memory_is_used_again_for_a_value_as_long_that_nobody_holds() {
+        let parts = |value, version, expires_at| Parts { key: b"key", value, version, expires_at };
+        let mut held = Value::new(parts(b"one", 1, None));
+        let stands_at = held.raw().as_ptr();
+        let mut other = parts(b"two", 2, Some(LogTime(9)));
+        assert!(held.rewrite(other));
+        assert_eq!(held, Value::new(other));
+        assert_eq!(held.raw().as_ptr(), stands_at);
+        let reader = held.clone();
+        assert!(!held.rewrite(parts(b"wee", 3, None)), "somebody reads it");
+        drop(reader);
+        assert!(!held.rewrite(parts(b"three", 3, None)), "it is longer");
+        other.key = b"kez";
+        assert!(!held.rewrite(other), "it is another key's");
+        assert_eq!((held.key(), &*held, held.version()), (b"key".as_slice(), b"two".as_slice(), 2));
     }
 }

@@ -1,8 +1,7 @@
 //! The caches that metrics name: the first that this process heard of. Whoever writes chooses the names of caches, so
 //! that there must be an end to them; all later ones are counted together.
 
-use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock};
+use std::sync::OnceLock;
 
 /// So many caches are named.
 pub const NAMED: usize = 32;
@@ -13,29 +12,17 @@ const OTHER_PLACE: usize = 0;
 /// Places of caches, that of all others included.
 pub(super) const PLACES: usize = NAMED + 1;
 
-/// Which cache has which place, from 1.
+/// Which cache has which place, from 1. Places are given in order and kept, so that whoever looks for one needs no lock,
+/// which readers on several processors would hand to and fro.
 #[derive(Debug, Default)]
-pub(super) struct Names(RwLock<HashMap<Box<str>, usize>>);
+pub(super) struct Names([OnceLock<Box<str>>; NAMED]);
 
 impl Names {
     /// The place of a cache, and gives it one if there is one left.
     pub(super) fn place(&self, cache: &str) -> usize {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        match known.get(cache) {
-            Some(place) => return *place,
-            None if known.len() >= NAMED => return OTHER_PLACE,
-            None => drop(known),
-        }
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let next = known.len() + 1;
-        match known.get(cache) {
-            Some(place) => *place,
-            None if next > NAMED => OTHER_PLACE,
-            None => {
-                known.insert(cache.into(), next);
-                next
-            }
-        }
+        // Whoever comes at the same moment and is later finds there what the first has put.
+        let has = |name: &OnceLock<Box<str>>| **name.get_or_init(|| cache.into()) == *cache;
+        self.0.iter().position(has).map_or(OTHER_PLACE, |at| at + 1)
     }
 
     /// The place of what names no cache.
@@ -45,10 +32,7 @@ impl Names {
 
     /// The name for each place, in the order of places.
     pub(super) fn all(&self) -> Vec<Box<str>> {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let mut named: Vec<_> = known.iter().map(|(name, place)| (*place, name.clone())).collect();
-        named.sort_unstable();
-        std::iter::once(OTHER.into()).chain(named.into_iter().map(|(_, name)| name)).collect()
+        std::iter::once(OTHER.into()).chain(self.0.iter().map_while(OnceLock::get).cloned()).collect()
     }
 }
 

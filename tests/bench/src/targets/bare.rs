@@ -19,8 +19,9 @@ impl Bare {
     #[must_use]
     pub fn new(keys: &[Bytes], value: &[u8]) -> Self {
         let hasher = DefaultHashBuilder::default();
-        let shards =
-            std::iter::repeat_with(|| RwLock::new(HashMap::with_hasher(hasher))).take(SHARDS).collect();
+        let shards = std::iter::repeat_with(|| RwLock::new(HashMap::with_hasher(hasher.clone())))
+            .take(SHARDS)
+            .collect();
         let bare = Self { shards, hasher };
         for key in keys {
             let mut shard = bare.shard(key).write().unwrap_or_else(PoisonError::into_inner);

@@ -57,28 +57,39 @@ fn what_changed_is_told_in_order_and_nothing_else() {
     assert_eq!(log.store.changes(0, Some(CACHE), 1).map(|c| c[0].index), Ok(1));
 }
 
+/// An entry that writes this much, and how a feed is told of it.
+fn written(index: Index, value: usize) -> Arc<Entry> {
+    let op = put("k", &"v".repeat(value), None);
+    Arc::new(Entry { term: 1, index, time: LogTime(0), payload: Payload::Write { tag: None, op } })
+}
+
+fn told(seen: Seen) -> Option<(Arc<str>, Seen)> {
+    Some((Arc::from(CACHE), seen))
+}
+
 #[test]
 fn who_is_too_late_is_told_so() {
     let (by_number, by_bytes) = (Feed::bounded(usize::MAX, 3), Feed::bounded(2000, usize::MAX));
     for (feed, held) in [(by_number, 3), (by_bytes, 2)] {
         for index in 1..=10 {
+            // What is known from the entry, and what is not, by turns.
             let change = Changed::Put { key: bytes("k"), value: Bytes::from(vec![0; 800]) };
-            feed.push(index, Some((Arc::from(CACHE), change)));
+            let seen = if index % 2 == 0 { Seen::AsWritten } else { Seen::Changed(change) };
+            feed.push(&written(index, 800), told(seen));
         }
-        feed.push(11, None);
+        feed.push(&written(11, 0), None);
         assert_eq!(feed.after(10 - held, None, 99).map(|c| c.len() as Index), Ok(held));
         assert_eq!(feed.after(9 - held, None, 99), Err(Gap));
         assert_eq!(feed.end(), 11);
     }
     // An entry is told of once.
     let feed = Feed::default();
-    let again = || Some((Arc::from(CACHE), Changed::Cleared));
-    assert_eq!([1, 2, 2, 1].map(|index| feed.push(index, again())), [true, true, false, false]);
+    let again = |index| feed.push(&written(index, 1), told(Seen::AsWritten));
+    assert_eq!([1, 2, 2, 1].map(again), [true, true, false, false]);
     assert_eq!(feed.after(0, None, 9).map(|c| c.len()), Ok(2));
     // One that does not fit at all is a gap for whoever has not seen it.
     let small = Feed::bounded(100, 99);
-    let change = Changed::Put { key: bytes("k"), value: Bytes::from(vec![0; 800]) };
-    small.push(1, Some((Arc::from(CACHE), change)));
+    small.push(&written(1, 800), told(Seen::AsWritten));
     assert_eq!((small.after(0, None, 9), small.after(1, None, 9)), (Err(Gap), Ok(Vec::new())));
 }
 
@@ -103,7 +114,7 @@ fn what_a_snapshot_brought_is_a_gap() {
     for index in base + 1..=log.last + 1 {
         let key = format!("k{}", index - base - 1);
         let payload = Payload::Write { tag: None, op: put(&key, "w", None) };
-        copy.apply(&Entry { term: 1, index, time: LogTime(0), payload });
+        copy.apply(&Arc::new(Entry { term: 1, index, time: LogTime(0), payload }));
         assert_eq!(copy.is_whole(), index >= covered);
     }
     let changes: Vec<_> = copy.changes(covered, None, 9).into_iter().flatten().map(|c| c.index).collect();

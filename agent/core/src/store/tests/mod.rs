@@ -34,7 +34,8 @@ fn log() -> Log {
 impl Log {
     fn apply(&mut self, payload: Payload) -> Effect {
         self.last += 1;
-        let done = self.store.apply(&Entry { term: 1, index: self.last, time: self.now, payload });
+        let entry = Entry { term: 1, index: self.last, time: self.now, payload };
+        let done = self.store.apply(&Arc::new(entry));
         if done.effect != Effect::Unknown {
             assert!(done.version <= self.last);
         }

@@ -90,7 +90,7 @@ fn histories() -> impl Strategy<Value = History> {
 }
 
 impl History {
-    fn entries(&self) -> Vec<Entry> {
+    fn entries(&self) -> Vec<Arc<Entry>> {
         let open = (0..SESSIONS).map(|_| Payload::Write { tag: None, op: Op::OpenSession });
         let mut now = 0;
         let mut times = vec![0; SESSIONS as usize];
@@ -115,7 +115,8 @@ impl History {
                 Step::Noop => Payload::Noop,
             });
         }
-        let entry = |((index, time), payload)| Entry { term: 1, index, time: LogTime(time), payload };
+        let entry =
+            |((index, time), payload)| Arc::new(Entry { term: 1, index, time: LogTime(time), payload });
         (1..).zip(times).zip(payloads).map(entry).collect()
     }
 
@@ -126,7 +127,7 @@ impl History {
         let entries = self.entries();
         let mut next = entries.iter();
         let mut go_on = |n| {
-            source.look_ahead(next.clone().take(n));
+            source.look_ahead(next.clone().take(n).map(Arc::as_ref));
             next.by_ref().take(n).for_each(|entry| drop(source.apply(entry)));
         };
         go_on(self.before);
