@@ -26,6 +26,9 @@ case $PROFILE in
   *) echo "PROFILE=$PROFILE: dev and release are allowed" >&2 && exit 2 ;;
 esac
 
+# What the tests are made of. The bench and the mutation run have a good deal more to compile, and build it when they are called.
+OF_TESTS=(--workspace --exclude rauthy-bench --exclude rauthy-mutants)
+
 say() { printf '[%s %4ds] %s\n' "$NAME" "$SECONDS" "$*" >&2; }
 die() {
   printf '%s: %s\n' "$NAME" "$*" >&2
