@@ -1,7 +1,7 @@
 //! The probe in one pod: the application that talks to the agent beside it.
 
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use rauthy_probe::{Answer, Outcome};
@@ -13,6 +13,8 @@ use tokio::net::TcpStream;
 const CACHE: &str = "e2e";
 /// Longer than any call of the probe may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a read lease of a member is, unless somebody sets it.
+const LEASE: Duration = Duration::from_secs(1);
 
 /// The probe of one pod.
 #[derive(Clone, Copy, Debug)]
@@ -59,14 +61,21 @@ impl App {
         Ok(answer.value)
     }
 
-    /// Demands that a read answers `expected`.
+    /// Demands that a read answers `expected`: within a lease, for a local read may be that far behind what others, or
+    /// this client in another call, were told.
     ///
     /// # Errors
     /// If it answers anything else.
     pub async fn holds(self, key: &str, expected: Option<&str>) -> anyhow::Result<()> {
-        let value = self.get(key).await?;
-        ensure!(value.as_deref() == expected, "{key} through {} is {value:?}, not {expected:?}", self.ip);
-        Ok(())
+        let begun = Instant::now();
+        loop {
+            let value = self.get(key).await?;
+            if value.as_deref() == expected {
+                return Ok(());
+            }
+            ensure!(begun.elapsed() < LEASE, "{key} through {} is {value:?}, not {expected:?}", self.ip);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Stores `prefix-0` to `prefix-(count-1)`, `size` bytes each.

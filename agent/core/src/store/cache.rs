@@ -104,8 +104,8 @@ impl Cache {
         self.values.find(self.keys.of(key), |held| held.key() == key)
     }
 
-    /// The value of a key as the table alone knows it, which in one case of about a hundred is another one's: the memory of
-    /// the value is not touched.
+    /// The value of a key as the table alone knows it: of a key that is there, in one case of about a hundred another one's.
+    /// The memory of the value is not touched.
     pub(super) fn guess(&self, key: &[u8]) -> Option<&Value> {
         self.values.find(self.keys.of(key), |_| true)
     }

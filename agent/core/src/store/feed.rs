@@ -4,7 +4,7 @@
 //! Feed ─ start ┆ change, change, … ┆ end     complete for positions in [start, end]; bounded in bytes and number
 //! ```
 //!
-//! What was put as it was written is known from its entry, which the log holds in any case; a change is made of it when
+//! What was put as it was written is known from its entry, which as a rule the log holds as well; a change is made of it when
 //! somebody asks.
 //!
 //! A watcher at a position before the start has missed something and is told so: it must read anew. What a snapshot
@@ -106,7 +106,8 @@ impl Held {
         }
     }
 
-    /// What it counts for: keys and values, and what holds them. (An entry is held by the log as well, for longer.)
+    /// What it counts for: keys and values, and what holds them. (As a rule an entry is held by the log as well; where that
+    /// has let it go already, it takes some 180 bytes more.)
     fn size(&self) -> usize {
         let bytes = match self {
             Self::Entry(entry) => entry.put().map_or(0, |(_, key, value)| key.len() + value.len()),
