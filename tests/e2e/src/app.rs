@@ -1,13 +1,15 @@
 //! The probe in one pod: the application that talks to the agent beside it.
 
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use rauthy_probe::{Answer, Outcome};
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+
+use crate::wait::eventually;
 
 /// The cache that all tests write to.
 const CACHE: &str = "e2e";
@@ -67,15 +69,12 @@ impl App {
     /// # Errors
     /// If it answers anything else.
     pub async fn holds(self, key: &str, expected: Option<&str>) -> anyhow::Result<()> {
-        let begun = Instant::now();
-        loop {
+        eventually(&format!("{key} through {} is {expected:?}", self.ip), LEASE, async || {
             let value = self.get(key).await?;
-            if value.as_deref() == expected {
-                return Ok(());
-            }
-            ensure!(begun.elapsed() < LEASE, "{key} through {} is {value:?}, not {expected:?}", self.ip);
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+            ensure!(value.as_deref() == expected, "{value:?}");
+            anyhow::Ok(())
+        })
+        .await
     }
 
     /// Stores `prefix-0` to `prefix-(count-1)`, `size` bytes each.

@@ -204,6 +204,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn memory_is_used_again_whatever_orders_hold_it_but_not_under_a_copy() {
+        let mut cache = Cache::new(Keys::secret(1));
+        cache.declare(Limits { when_full: WhenFull::Evict, ..Limits::default() });
+        let insert = |cache: &mut Cache, version, value: &[u8]| {
+            let new = Parts { key: b"k", value, version, expires_at: Some(LogTime(version + 9)) };
+            cache.insert("codes", new, LogTime(0));
+            cache.get(b"k").unwrap().raw().as_ptr()
+        };
+        let stands_at = insert(&mut cache, 1, b"one");
+        assert_eq!(insert(&mut cache, 2, b"two"), stands_at);
+        let copy = cache.share();
+        assert_ne!(insert(&mut cache, 3, b"wee"), stands_at);
+        assert_eq!((copy[0].version(), &*copy[0]), (2, b"two".as_slice()));
+        let versions = |values: Vec<&Value>| values.into_iter().map(Value::version).collect::<Vec<_>>();
+        assert_eq!(versions(cache.oldest(0).collect()), [3]);
+        assert_eq!(versions(cache.ended(LogTime(99)).collect()), [3]);
+        assert_eq!(cache.guess(b"k").map(Value::version), Some(3));
+    }
+
+    #[test]
     fn a_table_is_made_smaller_below_an_eighth_and_no_earlier() {
         let mut cache = Cache::new(Keys::secret(1));
         let key = |i: usize| format!("k{i}").into_bytes();

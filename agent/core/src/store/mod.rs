@@ -47,7 +47,7 @@ use hash::Keys;
 use marks::Marks;
 pub use marks::{CHECKPOINT, Removals};
 pub use record::{Ended, Record};
-use shard::{Applied, Shard, Size};
+use shard::{Applied, Locked, Shard, Size};
 pub(crate) use value::Parts;
 pub use value::Value;
 
@@ -63,16 +63,10 @@ pub struct Usage {
     pub bytes: u64,
 }
 
-/// Each in memory of its own, down to the lines that processors hand to and fro (they fetch two at a time): readers of two
-/// shards are not to wait for each other.
-#[derive(Debug)]
-#[repr(align(128))]
-struct Apart(RwLock<Shard>);
-
 /// The shards.
 #[derive(Debug)]
 pub struct Store {
-    shards: Vec<Apart>,
+    shards: Vec<Locked>,
     applied: AtomicU64,
     entries: AtomicUsize,
     bytes: AtomicUsize,
@@ -101,7 +95,7 @@ impl Store {
     #[must_use]
     pub fn seeded(seed: u64, testing: Testing) -> Self {
         Self {
-            shards: (0..SHARDS).map(|_| Apart(RwLock::new(Shard::new(Keys::secret(seed))))).collect(),
+            shards: (0..SHARDS).map(|_| Locked::new(Shard::new(Keys::secret(seed)))).collect(),
             applied: AtomicU64::new(0),
             entries: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
@@ -121,12 +115,11 @@ impl Store {
     }
 
     fn read(&self, shard: u32) -> RwLockReadGuard<'_, Shard> {
-        // A shard is never left half changed: a panic elsewhere does not make it wrong.
-        self.shards[(shard % SHARDS) as usize].0.read().unwrap_or_else(PoisonError::into_inner)
+        self.shards[(shard % SHARDS) as usize].read()
     }
 
     fn write(&self, shard: u32) -> RwLockWriteGuard<'_, Shard> {
-        self.shards[(shard % SHARDS) as usize].0.write().unwrap_or_else(PoisonError::into_inner)
+        self.shards[(shard % SHARDS) as usize].write()
     }
 
     /// The last index that is applied in every shard.
@@ -276,7 +269,8 @@ impl Store {
         };
         // All places in the tables first, then all values: the less is done between two looks, the more of them are waited
         // for together.
-        let values: Vec<&Value> = entries.filter_map(guess).collect();
+        let mut values = Vec::with_capacity(entries.size_hint().0);
+        values.extend(entries.filter_map(guess));
         let seen = values.into_iter().fold(0, |seen, value| seen ^ value.glance());
         black_box(seen);
     }

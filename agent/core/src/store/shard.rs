@@ -4,7 +4,7 @@
 //! own time has reached counts as absent, whether or not the leader has had it removed already.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 
@@ -28,6 +28,27 @@ pub(super) struct Size {
     pub(super) entries: usize,
     pub(super) bytes: usize,
     pub(super) dedup: usize,
+}
+
+/// A shard behind its lock, in memory of its own, down to the lines that processors hand to and fro (they fetch two at a
+/// time): readers of two shards are not to wait for each other.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(super) struct Locked(RwLock<Shard>);
+
+impl Locked {
+    pub(super) fn new(shard: Shard) -> Self {
+        Self(RwLock::new(shard))
+    }
+
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, Shard> {
+        // A shard is never left half changed: a panic elsewhere does not make it wrong.
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn write(&self) -> RwLockWriteGuard<'_, Shard> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[derive(Debug)]

@@ -56,9 +56,14 @@ impl Value {
     /// Becomes another value of the same key where it stands, if nobody else has it and it takes as much memory: that is in
     /// the cache of the processor, as what was asked of the allocator is not. False: nothing is changed.
     pub(super) fn rewrite(&mut self, parts: Parts<'_>) -> bool {
-        let fits = self.key() == parts.key && self.len() == parts.value.len();
-        let Some(all) = Arc::get_mut(&mut self.0).filter(|_| fits) else { return false };
-        let Some((head, rest)) = all.split_first_chunk_mut::<HEAD>() else { return false };
+        if self.key() != parts.key || self.len() != parts.value.len() {
+            return false;
+        }
+        let Some((head, rest)) =
+            Arc::get_mut(&mut self.0).and_then(|all| all.split_first_chunk_mut::<HEAD>())
+        else {
+            return false;
+        };
         parts.put_version_and_end(head);
         rest[parts.key.len()..].copy_from_slice(parts.value);
         true
