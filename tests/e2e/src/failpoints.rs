@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use anyhow::ensure;
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
+use kube::{Client, ResourceExt as _};
 use serde_json::{Value, json};
 
 use crate::freeze;
-use crate::operators::operator_containers;
+use crate::operators::{operator_containers, operators};
 use crate::scene::{KUBERNETES, OPERATOR, Scene};
 use crate::tools::OPERATOR_NAMESPACE;
 use crate::wait::eventually;
@@ -72,6 +72,12 @@ impl Armed {
                     && status.replicas == all
                     && status.available_replicas == all,
                 "{status:?}"
+            );
+            // Those before do their work until they are gone, and would pass a place as if it were none.
+            let names = operators(&self.client).await?.iter().map(|pod| pod.name_any()).collect::<Vec<_>>();
+            ensure!(
+                i32::try_from(names.len()).ok() == all,
+                "operators of before are there as well: {names:?}"
             );
             anyhow::Ok(())
         })
