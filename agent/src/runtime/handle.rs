@@ -20,6 +20,9 @@ use super::status::View;
 use super::watch::{Filter, Watcher};
 use crate::serve::operations::Operations;
 
+#[cfg(test)]
+mod tests;
+
 /// How long [`Handle::hand_over`] waits at most.
 const HAND_OVER: Duration = Duration::from_secs(5);
 

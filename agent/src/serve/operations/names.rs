@@ -51,4 +51,27 @@ mod tests {
         let all = names.all();
         assert_eq!((all.len(), &*all[0], &*all[4]), (PLACES, OTHER, "cache 3"));
     }
+
+    #[test]
+    fn all_threads_see_the_same_places() {
+        let names = Names::default();
+        let place = |n: usize| names.place(&format!("cache {n}"));
+        let all: Vec<Vec<usize>> = std::thread::scope(|scope| {
+            // Each begins with another cache.
+            let threads: Vec<_> = (0..4)
+                .map(|thread| {
+                    scope.spawn(move || {
+                        let places: std::collections::BTreeMap<_, _> =
+                            (0..40).map(|n| (n + 10 * thread) % 40).map(|n| (n, place(n))).collect();
+                        places.into_values().collect()
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(all.iter().all(|places| *places == all[0]), "{all:?}");
+        let mut given: Vec<_> = all[0].iter().copied().filter(|place| *place != OTHER_PLACE).collect();
+        given.sort_unstable();
+        assert_eq!(given, (1..=NAMED).collect::<Vec<_>>(), "each place once: {all:?}");
+    }
 }

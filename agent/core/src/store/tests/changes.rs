@@ -59,7 +59,11 @@ fn what_changed_is_told_in_order_and_nothing_else() {
 
 /// An entry that writes this much, and how a feed is told of it.
 fn written(index: Index, value: usize) -> Arc<Entry> {
-    let op = put("k", &"v".repeat(value), None);
+    written_to("k", index, value)
+}
+
+fn written_to(key: &str, index: Index, value: usize) -> Arc<Entry> {
+    let op = put(key, &"v".repeat(value), None);
     Arc::new(Entry { term: 1, index, time: LogTime(0), payload: Payload::Write { tag: None, op } })
 }
 
@@ -81,6 +85,18 @@ fn who_is_too_late_is_told_so() {
         assert_eq!(feed.after(10 - held, None, 99).map(|c| c.len() as Index), Ok(held));
         assert_eq!(feed.after(9 - held, None, 99), Err(Gap));
         assert_eq!(feed.end(), 11);
+    }
+    // Keys count as values do, whichever way a change is held.
+    let key = "k".repeat(400);
+    for known in [true, false] {
+        let feed = Feed::bounded(2000, usize::MAX);
+        for index in 1..=3 {
+            let change = Changed::Put { key: bytes(&key), value: Bytes::from(vec![0; 400]) };
+            let seen = if known { Seen::AsWritten } else { Seen::Changed(change) };
+            feed.push(&written_to(&key, index, 400), told(seen));
+        }
+        assert_eq!(feed.after(1, None, 9).map(|c| c.len()), Ok(2));
+        assert_eq!(feed.after(0, None, 9), Err(Gap));
     }
     // An entry is told of once.
     let feed = Feed::default();
