@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
@@ -21,14 +21,26 @@ pub struct Machine {
     pub versions: Vec<String>,
     /// Seconds since 1970.
     pub began: u64,
-    /// Load of the machine (1 minute) before the first round: what others did.
-    pub load_before: f64,
+    /// Share of processor time that was used just before the first round, in percent: what others did. (Not the load of a minute,
+    /// in which this program was built.)
+    pub busy_before: f64,
     /// How long all of it took, in seconds.
     pub took: u64,
     /// Share of processor time that was stolen by other machines of the same host, in percent.
     pub stolen: f64,
     #[serde(skip)]
-    ticks: (f64, f64),
+    before: Ticks,
+}
+
+/// How long others are watched before the first round.
+const WATCHED: Duration = Duration::from_secs(2);
+
+/// What all processors did since they were started, in ticks.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ticks {
+    all: f64,
+    idle: f64,
+    stolen: f64,
 }
 
 fn first_line(path: &str, starts: &str) -> Option<String> {
@@ -37,19 +49,30 @@ fn first_line(path: &str, starts: &str) -> Option<String> {
     Some(line.trim_start_matches([' ', '\t', ':']).trim().to_owned())
 }
 
-/// All ticks of all processors, and those that were stolen.
-fn ticks() -> (f64, f64) {
-    let line = first_line("/proc/stat", "cpu ").unwrap_or_default();
-    let numbers: Vec<f64> = line.split_whitespace().filter_map(|n| n.parse().ok()).collect();
-    (numbers.iter().take(8).sum(), numbers.get(7).copied().unwrap_or_default())
+impl Ticks {
+    fn now() -> Self {
+        let line = first_line("/proc/stat", "cpu ").unwrap_or_default();
+        // user, nice, system, idle, iowait, irq, softirq, steal
+        let numbers: Vec<f64> = line.split_whitespace().filter_map(|n| n.parse().ok()).take(8).collect();
+        let number = |at: usize| numbers.get(at).copied().unwrap_or_default();
+        Self { all: numbers.iter().sum(), idle: number(3) + number(4), stolen: number(7) }
+    }
+
+    fn since(self, before: Self) -> Self {
+        let Self { all, idle, stolen } = before;
+        Self { all: (self.all - all).max(1.0), idle: self.idle - idle, stolen: self.stolen - stolen }
+    }
 }
 
 impl Machine {
-    /// Looks, before the first round. BENCH_VERSIONS holds one version a line.
+    /// Looks, for two seconds before the first round. BENCH_VERSIONS holds one version a line.
     #[must_use]
     pub fn look() -> Self {
         let kernel = Command::new("uname").args(["-sr"]).output().map(|out| out.stdout).unwrap_or_default();
-        let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        let watched = Ticks::now();
+        std::thread::sleep(WATCHED);
+        let before = Ticks::now();
+        let others = before.since(watched);
         let memory = first_line("/proc/meminfo", "MemTotal").unwrap_or_default();
         let versions = std::env::var("BENCH_VERSIONS").unwrap_or_default();
         Self {
@@ -59,10 +82,10 @@ impl Machine {
             kernel: String::from_utf8_lossy(&kernel).trim().to_owned(),
             versions: versions.lines().map(str::to_owned).collect(),
             began: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
-            load_before: load.split(' ').next().and_then(|n| n.parse().ok()).unwrap_or_default(),
+            busy_before: (others.all - others.idle) / others.all * 100.0,
             took: 0,
             stolen: 0.0,
-            ticks: ticks(),
+            before,
         }
     }
 
@@ -70,7 +93,7 @@ impl Machine {
     pub fn done(&mut self) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
         self.took = now.saturating_sub(self.began);
-        let (all, stolen) = ticks();
-        self.stolen = (stolen - self.ticks.1) / (all - self.ticks.0).max(1.0) * 100.0;
+        let meanwhile = Ticks::now().since(self.before);
+        self.stolen = meanwhile.stolen / meanwhile.all * 100.0;
     }
 }

@@ -9,6 +9,9 @@ use crate::driver::Plan;
 use crate::results::{Results, Series};
 use crate::sections::name;
 
+/// More of the processors in use before the first round, in percent, is said to whoever reads the report.
+const BUSY: f64 = 10.0;
+
 /// Three digits that count, and no more.
 #[must_use]
 pub fn number(value: f64) -> String {
@@ -90,20 +93,20 @@ fn order(metric: &str) -> usize {
 /// The page.
 #[must_use]
 pub fn page(plan: &Plan, machine: &Machine, results: &Results, pictures: &[&str]) -> String {
-    let Machine { processor, processors, memory, kernel, load_before, took, stolen, .. } = machine;
+    let Machine { processor, processors, memory, kernel, busy_before, took, stolen, .. } = machine;
     let mut out = format!(
         "# Beside what you would pick instead\n\n\
          Written by `make bench`{}; do not edit. Ratios are taken within one round and the rounds are interleaved, so that \
          a machine that slows down slows all of them; absolute figures are those of this machine.\n\n\
-         {processors} × {processor}, {:.0} GiB, {kernel}; {} rounds, {} ms each load, {} minutes in all; load of the \
-         machine before: {load_before:.2}, processor time stolen meanwhile: {stolen:.1} %.\n",
+         {processors} × {processor}, {:.0} GiB, {kernel}; {} rounds, {} ms each load, {} minutes in all; \
+         processors busy just before: {busy_before:.0} %, processor time stolen meanwhile: {stolen:.1} %.\n",
         if plan.quick { " QUICK=1, a first look and no more" } else { "" },
         *memory as f64 / f64::from(1 << 30),
         plan.rounds,
         plan.millis,
         took / 60,
     );
-    if *load_before > 1.0 {
+    if *busy_before > BUSY {
         out += "\nSomething else was at work on the machine when this began: read the ratios, not the figures.\n";
     }
     for version in &machine.versions {
