@@ -43,8 +43,9 @@ const WORDS: [&str; 24] = [
     "unsafe",
 ];
 
-/// What is used of hashbrown: its maps and sets would bring a hasher of their own, and orders that clippy does not know.
-const OF_HASHBROWN: [&str; 1] = ["HashTable"];
+/// All that is used of hashbrown, named in full: its maps and sets would bring a hasher of their own, and orders that clippy
+/// does not know.
+const OF_HASHBROWN: [&str; 2] = ["::", "HashTable"];
 
 /// Parts of the standard library that stand in no path of the core, nor in a `use std::{…}`.
 const MODULES: [&str; 8] = ["time", "thread", "net", "fs", "io", "os", "process", "env"];
@@ -84,8 +85,8 @@ fn the_guard_sees_what_it_is_for() {
     assert_eq!(seen("use std::{\n    collections::BTreeMap,\n    time::Duration,\n};"), ["time"]);
     assert_eq!(seen("let x = std :: fs::read(p);"), ["fs"]);
     assert_eq!(seen("use core::time as t;"), ["time"]);
-    assert_eq!(seen("use hashbrown::HashMap;\nlet s = hashbrown::HashSet::new();"), ["HashMap", "HashSet"]);
-    assert_eq!(seen("use hashbrown::{HashTable, hash_map};"), ["hashbrown"]);
+    assert_eq!(seen("use hashbrown::HashMap;\nlet s = hashbrown::HashSet::new();"), ["hashbrown"; 2]);
+    assert_eq!(seen("use hashbrown::{HashTable, hash_map}; use hashbrown as h;"), ["hashbrown"; 2]);
     assert!(seen("use hashbrown::HashTable;").is_empty());
     assert_eq!(seen("let a = \"\\\"\"; thread::spawn(f)"), ["thread", "spawn"]);
     assert_eq!(seen("'\"'; println!(\"x\")"), ["println"]);
@@ -124,19 +125,14 @@ fn impure(text: &str) -> Vec<(usize, String)> {
         let before = |n: usize| at.checked_sub(n).and_then(|i| tokens.get(i)).map(|(_, t)| t.as_str());
         let after_std = before(1) == Some("::") && matches!(before(2), Some("std" | "core"));
         match token.as_str() {
-            "{" if before(1) == Some("::") && before(2) == Some("hashbrown") => {
-                found.push((*line, "hashbrown".to_owned()));
-            }
             "{" if after_std => group = Some(1),
             "{" => group = group.map(|depth| depth + 1),
             "}" => group = group.and_then(|depth| depth.checked_sub(1)).filter(|depth| *depth > 0),
             word => {
                 let first_in_group = group == Some(1) && matches!(before(1), Some("{" | ","));
                 let module = MODULES.contains(&word) && (after_std || first_in_group);
-                // (Not in a group either, where other names could stand beside it.)
-                let map = before(2) == Some("hashbrown")
-                    && before(1) == Some("::")
-                    && !OF_HASHBROWN.contains(&word);
+                let next = tokens.iter().skip(at + 1).map(|(_, t)| t.as_str()).take(2);
+                let map = word == "hashbrown" && !next.eq(OF_HASHBROWN);
                 if WORDS.contains(&word) || module || map {
                     found.push((*line, word.to_owned()));
                 }

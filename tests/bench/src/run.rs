@@ -68,7 +68,7 @@ async fn part(what: String, begun: Instant, run: impl Future<Output = anyhow::Re
 pub async fn run(options: Options) -> anyhow::Result<()> {
     options.known()?;
     let (plan, programs) = (Plan::new(options.quick, options.rounds), Programs::from_env()?);
-    let (mut results, mut machine, begun) = (Results::default(), Machine::look(), Instant::now());
+    let (mut results, mut machine, begun) = (Results::default(), Machine::look().await, Instant::now());
     let mut failed = Vec::new();
     for system in System::ALL {
         if let Some(why) = system.missing(&programs) {

@@ -54,24 +54,28 @@ mod tests {
 
     #[test]
     fn all_threads_see_the_same_places() {
-        let names = Names::default();
-        let place = |n: usize| names.place(&format!("cache {n}"));
-        let all: Vec<Vec<usize>> = std::thread::scope(|scope| {
-            // Each begins with another cache.
-            let threads: Vec<_> = (0..4)
-                .map(|thread| {
-                    scope.spawn(move || {
-                        let places: std::collections::BTreeMap<_, _> =
-                            (0..40).map(|n| (n + 10 * thread) % 40).map(|n| (n, place(n))).collect();
-                        places.into_values().collect()
-                    })
-                })
-                .collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-        });
-        assert!(all.iter().all(|places| *places == all[0]), "{all:?}");
-        let mut given: Vec<_> = all[0].iter().copied().filter(|place| *place != OTHER_PLACE).collect();
-        given.sort_unstable();
-        assert_eq!(given, (1..=NAMED).collect::<Vec<_>>(), "each place once: {all:?}");
+        const THREADS: usize = 4;
+        for _ in 0..50 {
+            let (names, begin) = (Names::default(), std::sync::Barrier::new(THREADS));
+            // All ask for each place at the same moment, each for another cache first.
+            let places = |thread: usize| -> Vec<usize> {
+                let mut places = [0; 2 * THREADS];
+                for first in [0, THREADS] {
+                    begin.wait();
+                    for n in (0..THREADS).map(|n| first + (n + thread) % THREADS) {
+                        places[n] = names.place(&format!("cache {n}"));
+                    }
+                }
+                places.into()
+            };
+            let all: Vec<_> = std::thread::scope(|scope| {
+                let threads = [0, 1, 2, 3].map(|thread| scope.spawn(move || places(thread)));
+                threads.map(|thread| thread.join().unwrap()).into()
+            });
+            assert!(all.iter().all(|places| *places == all[0]), "{all:?}");
+            let mut given = all[0].clone();
+            given.sort_unstable();
+            assert_eq!(given, (1..=2 * THREADS).collect::<Vec<_>>(), "each place once: {all:?}");
+        }
     }
 }

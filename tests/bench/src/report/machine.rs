@@ -21,8 +21,8 @@ pub struct Machine {
     pub versions: Vec<String>,
     /// Seconds since 1970.
     pub began: u64,
-    /// Share of processor time that was used just before the first round, in percent: what others did. (Not the load of a minute,
-    /// in which this program was built.)
+    /// Share of processor time that was used in the second before the first round, in percent: what others did. (Not the load of a
+    /// minute, in which this program was built.)
     pub busy_before: f64,
     /// How long all of it took, in seconds.
     pub took: u64,
@@ -32,8 +32,12 @@ pub struct Machine {
     before: Ticks,
 }
 
-/// How long others are watched before the first round.
-const WATCHED: Duration = Duration::from_secs(2);
+/// More of the processors in use, in percent, and others are at work.
+const BUSY: f64 = 10.0;
+/// How long they are watched at a time.
+const WATCHED: Duration = Duration::from_secs(1);
+/// How often, until they are done.
+const LOOKS: usize = 30;
 
 /// What all processors did since they were started, in ticks.
 #[derive(Clone, Copy, Debug, Default)]
@@ -64,15 +68,26 @@ impl Ticks {
     }
 }
 
-impl Machine {
-    /// Looks, for two seconds before the first round. BENCH_VERSIONS holds one version a line.
-    #[must_use]
-    pub fn look() -> Self {
-        let kernel = Command::new("uname").args(["-sr"]).output().map(|out| out.stdout).unwrap_or_default();
-        let watched = Ticks::now();
-        std::thread::sleep(WATCHED);
+/// Waits until nobody else is at work, for half a minute at most; what share of the processors they used at last, in percent.
+async fn quiet() -> f64 {
+    let mut busy = 0.0;
+    for _ in 0..LOOKS {
         let before = Ticks::now();
-        let others = before.since(watched);
+        tokio::time::sleep(WATCHED).await;
+        let others = Ticks::now().since(before);
+        busy = (others.all - others.idle) / others.all * 100.0;
+        if busy <= BUSY {
+            break;
+        }
+    }
+    busy
+}
+
+impl Machine {
+    /// Looks, before the first round, and waits a little for others to be done. BENCH_VERSIONS holds one version a line.
+    pub async fn look() -> Self {
+        let kernel = Command::new("uname").args(["-sr"]).output().map(|out| out.stdout).unwrap_or_default();
+        let busy_before = quiet().await;
         let memory = first_line("/proc/meminfo", "MemTotal").unwrap_or_default();
         let versions = std::env::var("BENCH_VERSIONS").unwrap_or_default();
         Self {
@@ -82,11 +97,17 @@ impl Machine {
             kernel: String::from_utf8_lossy(&kernel).trim().to_owned(),
             versions: versions.lines().map(str::to_owned).collect(),
             began: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
-            busy_before: (others.all - others.idle) / others.all * 100.0,
+            busy_before,
             took: 0,
             stolen: 0.0,
-            before,
+            before: Ticks::now(),
         }
+    }
+
+    /// Whether others were at work when it began.
+    #[must_use]
+    pub fn was_busy(&self) -> bool {
+        self.busy_before > BUSY
     }
 
     /// Looks again, after the last one.

@@ -9,9 +9,6 @@ use crate::driver::Plan;
 use crate::results::{Results, Series};
 use crate::sections::name;
 
-/// More of the processors in use before the first round, in percent, is said to whoever reads the report.
-const BUSY: f64 = 10.0;
-
 /// Three digits that count, and no more.
 #[must_use]
 pub fn number(value: f64) -> String {
@@ -106,7 +103,7 @@ pub fn page(plan: &Plan, machine: &Machine, results: &Results, pictures: &[&str]
         plan.millis,
         took / 60,
     );
-    if *busy_before > BUSY {
+    if machine.was_busy() {
         out += "\nSomething else was at work on the machine when this began: read the ratios, not the figures.\n";
     }
     for version in &machine.versions {
