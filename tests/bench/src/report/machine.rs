@@ -71,13 +71,17 @@ impl Ticks {
 /// Waits until nobody else is at work, for half a minute at most; what share of the processors they used at last, in percent.
 async fn quiet() -> f64 {
     let mut busy = 0.0;
-    for _ in 0..LOOKS {
+    for look in 0..LOOKS {
         let before = Ticks::now();
         tokio::time::sleep(WATCHED).await;
         let others = Ticks::now().since(before);
         busy = (others.all - others.idle) / others.all * 100.0;
         if busy <= BUSY {
             break;
+        }
+        if look == 0 {
+            let most = WATCHED.as_secs() * LOOKS as u64;
+            eprintln!("[bench    0s] others are at work on this machine: waiting for them, {most} s at most");
         }
     }
     busy
