@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
 use tokio::net::TcpStream;
 
 use super::join::{COUNTED_FROM, ENTRIES};
@@ -53,14 +53,30 @@ pub async fn redis_memory(round: usize, programs: &Programs, results: &mut Resul
     let before = resident(primary)?;
     let address = cluster.address.context("no address of the primary")?;
     let payload = set(address, 0..COUNTED_FROM).await?;
+    settle(address).await?;
     let part = resident(primary)?;
     set(address, COUNTED_FROM..ENTRIES).await?;
+    settle(address).await?;
     let now = resident(primary)?;
     let each = (now - part) / (ENTRIES - COUNTED_FROM) as f64 - payload;
     results.add(round, name::MEMORY, "1", "Redis", "B per entry", each);
     let all = (now - before) / ENTRIES as f64 - payload;
     results.add(round, name::MEMORY, "1", "Redis", "B per entry, log and buffers as well", all);
     cluster.stop().await;
+    Ok(())
+}
+
+/// Waits until the replicas have everything, and has the primary give back what it needed for that: else what is measured
+/// is how far they happened to be behind.
+async fn settle(address: SocketAddr) -> anyhow::Result<()> {
+    let mut stream = BufStream::new(TcpStream::connect(address).await?);
+    for (asked, wanted) in [("WAIT 2 20000", ":2"), ("MEMORY PURGE", "+OK")] {
+        stream.write_all(format!("{asked}\r\n").as_bytes()).await?;
+        stream.flush().await?;
+        let mut answer = String::new();
+        stream.read_line(&mut answer).await?;
+        anyhow::ensure!(answer.trim_end() == wanted, "Redis answers {asked} with {answer:?}");
+    }
     Ok(())
 }
 
