@@ -15,7 +15,7 @@ use hashbrown::HashTable;
 
 use crate::request::{Limits, WhenFull};
 use crate::store::Store;
-use crate::store::hash::{Keys, hash};
+use crate::store::hash::{Keys, hash_after};
 use crate::store::value::{Parts, Value};
 use crate::types::{Index, LogTime};
 
@@ -196,7 +196,8 @@ fn charge(value: &Value) -> usize {
 }
 
 fn digest_of(name: &str, value: &Value) -> u64 {
-    hash([name.as_bytes(), value.raw()])
+    let (head, rest) = value.raw();
+    hash_after(name.as_bytes(), head, rest)
 }
 
 #[cfg(test)]
@@ -210,7 +211,7 @@ mod tests {
         let insert = |cache: &mut Cache, version, value: &[u8]| {
             let new = Parts { key: b"k", value, version, expires_at: Some(LogTime(version + 9)) };
             cache.insert("codes", new, LogTime(0));
-            cache.get(b"k").unwrap().raw().as_ptr()
+            cache.get(b"k").unwrap().as_ref().as_ptr()
         };
         let stands_at = insert(&mut cache, 1, b"one");
         assert_eq!(insert(&mut cache, 2, b"two"), stands_at);

@@ -58,15 +58,24 @@ impl Keys {
     }
 
     /// Takes in one part, with its length.
-    fn part(&self, mut state: u64, mut bytes: &[u8]) -> u64 {
-        let len = bytes.len() as u64;
+    fn part(&self, state: u64, bytes: &[u8]) -> u64 {
+        self.last(state, bytes) ^ bytes.len() as u64
+    }
+
+    /// As [`Self::part`], of a part whose first 16 bytes lie elsewhere; it has more than these.
+    fn part_after(&self, state: u64, [a, b]: [u64; 2], rest: &[u8]) -> u64 {
+        let state = fold(state ^ a, self.block ^ b);
+        self.last(state, rest) ^ (16 + rest.len() as u64)
+    }
+
+    fn last(&self, mut state: u64, mut bytes: &[u8]) -> u64 {
         while let Some((block, rest)) = bytes.split_first_chunk().filter(|(_, rest)| !rest.is_empty()) {
             let both = u128::from_le_bytes(*block);
             state = fold(state ^ (both as u64), self.block ^ ((both >> 64) as u64));
             bytes = rest;
         }
         let (a, b) = tail(bytes);
-        fold(state ^ a, self.block ^ b) ^ len
+        fold(state ^ a, self.block ^ b)
     }
 
     fn finish(&self, state: u64) -> u64 {
@@ -82,6 +91,11 @@ impl Keys {
 /// Parts are told apart by their lengths: ("a", "bc") is not ("ab", "c").
 pub(super) fn hash<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> u64 {
     PUBLIC.finish(parts.into_iter().fold(PUBLIC.start, |state, part| PUBLIC.part(state, part)))
+}
+
+/// As [`hash`] of two parts, the second of which begins with two numbers and has more than these: one block of it.
+pub(super) fn hash_after(first: &[u8], second: [u64; 2], rest: &[u8]) -> u64 {
+    PUBLIC.finish(PUBLIC.part_after(PUBLIC.part(PUBLIC.start, first), second, rest))
 }
 
 pub(super) fn shard_of(cache: &str, key: &[u8]) -> u32 {
@@ -157,6 +171,15 @@ mod tests {
         let parts: [&[u8]; 6] = [b"a", b"bc", b"def", b"12345678", b"0123456789abcdefg", b""];
         assert_eq!(hash(parts), 0x0cc9_750e_a9d3_1b65);
         assert_eq!(shard_of("sessions", b"a"), 5);
+    }
+
+    #[test]
+    fn numbers_before_a_part_are_its_first_bytes() {
+        for len in 1..100 {
+            let rest: Vec<u8> = (0..len).collect();
+            let second = [&5_u64.to_le_bytes()[..], &u64::MAX.to_le_bytes(), &rest].concat();
+            assert_eq!(hash_after(b"codes", [5, u64::MAX], &rest), hash([b"codes", &second[..]]), "{len}");
+        }
     }
 
     #[test]
