@@ -37,6 +37,6 @@ pub use api::{
 pub use config::{Configuration, HostList};
 pub use message::Message;
 pub use node::Node;
-pub use replica::{Found, ReadRefusal, Replica};
+pub use replica::{Directly, Found, ReadRefusal, Replica};
 pub use request::{AckLevel, Condition, Done, Effect, Limit, Limits, Refusal, Request, Stamp, WhenFull};
 pub use types::{Boot, Generation, Incarnation, Index, LogTime, Slot, Span, Term, Time};

@@ -92,6 +92,23 @@ impl Request {
         }
     }
 
+    /// It says all of what stands afterwards: it can be shown before it is applied.
+    #[must_use]
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!(self, Self::Put { condition: Condition::Always, .. } | Self::Delete { .. })
+    }
+
+    /// The cache and the key that it is about, if it is about one key.
+    pub(crate) fn key(&self) -> Option<(&Arc<str>, &Bytes)> {
+        match self {
+            Self::Put { cache, key, .. }
+            | Self::Delete { cache, key }
+            | Self::Take { cache, key }
+            | Self::Increment { cache, key, .. } => Some((cache, key)),
+            Self::Clear { .. } | Self::Declare { .. } | Self::OpenSession => None,
+        }
+    }
+
     /// The cache that it is about.
     #[must_use]
     pub fn cache(&self) -> Option<&Arc<str>> {

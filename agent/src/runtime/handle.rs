@@ -11,7 +11,7 @@ use rauthy_core::{
 };
 use rauthy_proto::cache::NodeStatus;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::clock;
@@ -20,8 +20,11 @@ use super::status::View;
 use super::watch::{Filter, Watcher};
 use crate::serve::operations::Operations;
 
+mod direct;
 #[cfg(test)]
 mod tests;
+
+pub(super) use direct::UnderWay;
 
 /// How long [`Handle::hand_over`] waits at most.
 const HAND_OVER: Duration = Duration::from_secs(5);
@@ -38,6 +41,12 @@ pub(super) enum Call {
         deadline: Time,
         reply: oneshot::Sender<Result<Written, Refusal>>,
     },
+    /// At level Direct: it is shown and answered already.
+    Direct {
+        request: Request,
+        deadline: Time,
+        under_way: UnderWay,
+    },
     Read {
         deadline: Time,
         reply: oneshot::Sender<Option<ReadPoint>>,
@@ -50,6 +59,7 @@ impl Call {
         match self {
             Self::Write { reply, .. } => reply.is_closed(),
             Self::Read { reply, .. } => reply.is_closed(),
+            Self::Direct { .. } => false,
         }
     }
 }
@@ -77,6 +87,8 @@ pub struct Handle(Arc<Shared>);
 
 struct Shared {
     calls: mpsc::Sender<Call>,
+    /// Room for writes at level Direct.
+    directly: Arc<Semaphore>,
     commands: mpsc::Sender<Command>,
     replica: Arc<Replica>,
     /// Something was applied.
@@ -131,6 +143,7 @@ impl Handle {
         let stopping = AtomicBool::new(false);
         Self(Arc::new(Shared {
             calls,
+            directly: Arc::new(Semaphore::new(direct::UNDER_WAY)),
             commands,
             replica,
             applied,
@@ -170,6 +183,11 @@ impl Handle {
         level: AckLevel,
         deadline: Instant,
     ) -> Result<Written, Refusal> {
+        if (level, stamp) == (AckLevel::Direct, None)
+            && let Some(result) = self.put_directly(&request, deadline).await
+        {
+            return result;
+        }
         let mut patience = self.patience(deadline);
         loop {
             let result = self.offer(stamp, request.clone(), level, deadline).await;

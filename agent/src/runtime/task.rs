@@ -16,14 +16,14 @@ use std::time::Duration;
 use rauthy_core::message::Class;
 use rauthy_core::replica::Position;
 use rauthy_core::{
-    Done, Event, Generation, HostList, Input, Message, Node, Output, ReadPoint, Refusal, SizeProgress,
-    SizeRefusal, Slot, Span, Status, Time,
+    AckLevel, Done, Event, Generation, HostList, Input, Message, Node, Output, ReadPoint, Refusal,
+    SizeProgress, SizeRefusal, Slot, Span, Status, Time,
 };
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::handle::{Call, Command, Written};
+use super::handle::{Call, Command, UnderWay, Written};
 use super::metrics::Metrics;
 use super::tickets::Tickets;
 use super::{clock, events};
@@ -44,6 +44,8 @@ pub(super) struct Inputs {
 /// Who waits for the answer to a ticket.
 enum Waiting {
     Write(oneshot::Sender<Result<Written, Refusal>>),
+    /// Nobody: a write at level Direct takes up room until then.
+    Direct(UnderWay),
     Read(oneshot::Sender<Option<ReadPoint>>),
     Size(oneshot::Sender<Result<SizeProgress, SizeRefusal>>),
 }
@@ -157,6 +159,11 @@ impl Task {
                 let ticket = self.waiting.give(Waiting::Write(reply));
                 self.step(now, Input::Propose { ticket, stamp, request, level, deadline });
             }
+            Call::Direct { request, deadline, under_way } => {
+                let ticket = self.waiting.give(Waiting::Direct(under_way));
+                let level = AckLevel::Leader;
+                self.step(now, Input::Propose { ticket, stamp: None, request, level, deadline });
+            }
             Call::Read { deadline, reply } => {
                 let ticket = self.waiting.give(Waiting::Read(reply));
                 self.step(now, Input::Read { ticket, deadline });
@@ -244,7 +251,15 @@ impl Task {
 
     /// A client that has given up hears nothing.
     fn reply(&mut self, ticket: u64, result: Result<Done, Refusal>) {
-        let Some(Waiting::Write(reply)) = self.waiting.take(ticket) else { return };
+        let reply = match self.waiting.take(ticket) {
+            Some(Waiting::Write(reply)) => reply,
+            Some(Waiting::Direct(under_way)) => {
+                drop(under_way);
+                self.metrics.direct_lost.inc_by(u64::from(result.is_err()));
+                return;
+            }
+            _ => return,
+        };
         // What is answered was written in this life's generation: messages of another one are dropped.
         let position = |index| self.generation.map(|generation| Position { generation, index });
         let _ = reply.send(result.map(|done| Written {

@@ -14,20 +14,15 @@ mod session;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bytes::Bytes;
-
 use crate::api::{Output, ReadPoint};
 use crate::message::{Body, ForwardReply, ReadIndex, ReadIndexReply};
 use crate::node::Node;
 use crate::node::bound::Part;
 use crate::node::writes::Waiting;
-use crate::request::{AckLevel, Condition, Done, Effect, Limit, Refusal, Request, Stamp};
+use crate::request::{AckLevel, Done, Effect, Limit, Refusal, Request, Stamp};
 use crate::types::{Incarnation, Index, Slot, Span, Time};
 
 use session::Session;
-
-/// A value put without safety is shown on its own node for so long, at most.
-const DIRECT: Span = Span::from_millis(1000);
 
 /// Writes and reads of this node's own clients that wait for an answer.
 #[derive(Debug)]
@@ -146,7 +141,7 @@ impl Node {
             attempts: 0,
         };
         if level == AckLevel::Direct {
-            if !self.show_directly(&write.request) {
+            if !self.replica.show(&write.request, self.now) {
                 return self.outbox.reply(ticket, Err(Refusal::Limit(Limit::Waiting)));
             }
             self.outbox.reply(ticket, Ok(Done { version: 0, effect: Effect::Accepted }));
@@ -172,10 +167,8 @@ impl Node {
         }
         let declared = request.cache().and_then(|cache| self.replica.store().limits(cache));
         let direct = declared.is_some_and(|limits| limits.direct);
-        let plain =
-            matches!(request, Request::Put { condition: Condition::Always, .. } | Request::Delete { .. });
         let fits = match level {
-            AckLevel::Direct => direct && plain,
+            AckLevel::Direct => direct && request.is_plain(),
             AckLevel::Leader | AckLevel::Once => !request.needs_its_effect(),
             AckLevel::Quorum => true,
             AckLevel::All => !direct,
@@ -199,18 +192,6 @@ impl Node {
             return limit(Limit::Window);
         }
         Ok(())
-    }
-
-    /// The value is seen on this node at once, until the log says something else of the key.
-    fn show_directly(&self, request: &Request) -> bool {
-        let (cache, key, value, ttl) = match request {
-            Request::Put { cache, key, value, ttl, .. } => (cache, key, Some(value.clone()), *ttl),
-            Request::Delete { cache, key } => (cache, key, None, None),
-            _ => return false,
-        };
-        let ttl: Option<Span> = ttl.or_else(|| self.replica.store().limits(cache).and_then(|l| l.ttl));
-        let value: Option<Bytes> = value;
-        self.replica.overlay(cache, key, value, self.now + DIRECT, ttl.map(|ttl| self.now + ttl))
     }
 
     pub(super) fn on_forward_reply(&mut self, from: &Incarnation, reply: ForwardReply) {

@@ -41,23 +41,34 @@ pub(super) struct Gate {
 
 impl Gate {
     pub(super) fn load(&self) -> View {
+        self.look().0
+    }
+
+    /// What is to be seen, and a version by which [`Self::is`] knows whether it still is.
+    pub(super) fn look(&self) -> (View, u64) {
         for _ in 0..TRIES {
-            if let Some(view) = self.attempt(|| ()) {
-                return view;
+            if let Some(seen) = self.attempt(|| ()) {
+                return seen;
             }
             std::hint::spin_loop();
         }
-        *self.view.lock().unwrap_or_else(PoisonError::into_inner)
+        let view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+        (*view, self.version.load(Ordering::Relaxed))
+    }
+
+    /// Nothing has changed since [`Self::look`] gave this version: one word instead of all of them.
+    pub(super) fn is(&self, version: u64) -> bool {
+        fence(Ordering::Acquire);
+        self.version.load(Ordering::Relaxed) == version
     }
 
     /// `None`: it was being written. `meanwhile` happens before that is judged; tests write then.
-    fn attempt(&self, meanwhile: impl FnOnce()) -> Option<View> {
+    fn attempt(&self, meanwhile: impl FnOnce()) -> Option<(View, u64)> {
         let before = self.version.load(Ordering::Acquire);
         let words = std::array::from_fn(|i| self.words[i].load(Ordering::Relaxed));
         meanwhile();
-        fence(Ordering::Acquire);
-        let same = before.is_multiple_of(2) && self.version.load(Ordering::Relaxed) == before;
-        same.then(|| View::from_words(&words))
+        let same = before.is_multiple_of(2) && self.is(before);
+        same.then(|| (View::from_words(&words), before))
     }
 
     pub(super) fn change(&self, change: impl FnOnce(&mut View)) {
@@ -147,10 +158,15 @@ mod tests {
     fn what_is_written_while_it_is_loaded_is_noticed() {
         let gate = Gate::default();
         gate.change(|v| *v = view(1));
-        assert_eq!(gate.attempt(|| ()), Some(view(1)));
+        let (seen, version) = gate.look();
+        assert_eq!((seen, gate.attempt(|| ())), (view(1), Some((view(1), version))));
+        assert!(gate.is(version));
         assert_eq!(gate.attempt(|| gate.change(|v| *v = view(2))), None);
+        assert!(!gate.is(version));
         // A writer is in the middle of it.
+        let (_, version) = gate.look();
         gate.version.fetch_add(1, Ordering::Relaxed);
+        assert!(!gate.is(version));
         assert_eq!(gate.attempt(|| ()), None);
         assert_eq!(gate.load(), view(2), "from behind the lock");
     }

@@ -17,16 +17,17 @@ mod tests;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use crate::api::ReadPoint;
 use crate::log::{Entry, Op, Payload};
-use crate::request::Done;
+use crate::request::{Done, Request};
 use crate::store::{Change, Gap, Store, Value};
 use crate::testing::{Mutant, Testing};
-use crate::types::{Generation, Index, LogTime, Term, Time};
+use crate::types::{Generation, Index, LogTime, Span, Term, Time};
 use gate::{Gate, View};
 use overlay::Overlay;
+
+/// A value put without safety is shown on its own node for so long, at most.
+const DIRECT: Span = Span::from_millis(1000);
 
 /// Permission to read this replica until `end`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,6 +48,17 @@ impl Lease {
     pub(crate) fn latest_log_time(&self, now: Time) -> LogTime {
         self.log_time + now.since(self.log_time_at).stretched()
     }
+}
+
+/// What becomes of a write at level Direct on the thread of its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Directly {
+    /// It is shown here from now on.
+    Shown,
+    /// Too many are shown: there is room once some of them are applied.
+    NoRoom,
+    /// There is no read lease here, or it cannot be done at this level: only the node can say what becomes of it.
+    Unknown,
 }
 
 /// Why a read is not answered.
@@ -141,7 +153,7 @@ impl Replica {
         after: Option<Position>,
         clock: impl Fn() -> Time,
     ) -> Result<Found, ReadRefusal> {
-        let before = self.gate.load();
+        let (before, version) = self.gate.look();
         let other = |generation| after.is_some_and(|after| after.generation != generation);
         let Some(lease) = before.lease else {
             let gap = before.generation.is_some_and(other);
@@ -164,7 +176,7 @@ impl Replica {
         let (value, index) = self.store.look_up(cache, key);
         let now = match checked {
             Some(now) => now,
-            None => self.still(&before, &lease, &clock)?,
+            None => self.still(&before, version, &lease, &clock)?,
         };
         let latest = if self.testing.lacks(Mutant::ExpiryByLocalClock) {
             LogTime(now.since(before.begun).0)
@@ -179,10 +191,19 @@ impl Replica {
     }
 
     /// The present time, if the lease and the life of before still stand.
-    fn still(&self, before: &View, lease: &Lease, clock: impl Fn() -> Time) -> Result<Time, ReadRefusal> {
+    fn still(
+        &self,
+        before: &View,
+        version: u64,
+        lease: &Lease,
+        clock: impl Fn() -> Time,
+    ) -> Result<Time, ReadRefusal> {
         let now = clock();
-        let after = self.gate.load();
-        let same = after.life == before.life && after.lease.is_some_and(|l| l.generation == lease.generation);
+        let same = self.gate.is(version) || {
+            // Renewed, most probably.
+            let after = self.gate.load();
+            after.life == before.life && after.lease.is_some_and(|l| l.generation == lease.generation)
+        };
         if same && now < lease.end { Ok(now) } else { Err(ReadRefusal::NoLease) }
     }
 
@@ -272,18 +293,44 @@ impl Replica {
         done
     }
 
-    /// Shows a write at level Direct on this node, under a valid lease, before it is applied: until an entry for its key
-    /// is, or `until`. `value` `None`: the key is removed; `ttl_end`: then the value ends. `false`: there is no room, it is
-    /// seen once it is applied.
-    pub(crate) fn overlay(
-        &self,
-        cache: &Arc<str>,
-        key: &Bytes,
-        value: Option<Bytes>,
-        until: Time,
-        ttl_end: Option<Time>,
-    ) -> bool {
-        self.overlay.show(cache, key, value.as_ref(), until, ttl_end)
+    /// Shows a write at level Direct on this node, under a valid read lease, before it is applied: until an entry for its key
+    /// is, or for a second. For callers on any thread, who then hand it to the node at level Leader, where it needs no more
+    /// than to be in the log.
+    pub fn show_directly(&self, request: &Request, now: Time) -> Directly {
+        self.show_directly_while(request, now, || ())
+    }
+
+    fn show_directly_while(&self, request: &Request, now: Time, meanwhile: impl FnOnce()) -> Directly {
+        let (before, version) = self.gate.look();
+        let leased = |lease: Lease| now < lease.end && self.store.applied() >= lease.commit;
+        let declared = request.cache().and_then(|cache| self.store.limits(cache));
+        let may = declared.is_some_and(|limits| limits.direct) && request.is_plain();
+        if !may || !before.lease.is_some_and(leased) {
+            return Directly::Unknown;
+        }
+        meanwhile();
+        if !self.show(request, now) {
+            return Directly::NoRoom;
+        }
+        if !self.gate.is(version) && self.gate.load().life != before.life {
+            // It was wiped meanwhile: nothing of before is shown in the life that comes.
+            if let Some((cache, key)) = request.key() {
+                self.overlay.drop_key(cache, Some(key));
+            }
+            return Directly::Unknown;
+        }
+        Directly::Shown
+    }
+
+    /// As [`Self::show_directly`], where the node itself has decided that it may be shown. `false`: there is no room.
+    pub(crate) fn show(&self, request: &Request, now: Time) -> bool {
+        let (cache, key, value, ttl) = match request {
+            Request::Put { cache, key, value, ttl, .. } => (cache, key, Some(value), *ttl),
+            Request::Delete { cache, key } => (cache, key, None, None),
+            _ => return false,
+        };
+        let ttl = ttl.or_else(|| self.store.limits(cache).and_then(|limits| limits.ttl));
+        self.overlay.show(cache, key, value, now + DIRECT, ttl.map(|ttl| now + ttl))
     }
 
     /// This node is bound to a generation; what the store holds belongs to it from now on.

@@ -3,9 +3,11 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
+
 use super::*;
 use crate::log::Why;
-use crate::request::Condition;
+use crate::request::{Condition, Limits};
 use crate::store::Changed;
 
 const CACHE: &str = "codes";
@@ -167,7 +169,7 @@ fn a_wipe_while_reading_is_noticed() {
 
 fn show(replica: &Replica, value: Option<&str>, until: u64, ttl_end: Option<u64>) -> bool {
     let value = value.map(|value| Bytes::from(value.to_owned()));
-    replica.overlay(&Arc::from(CACHE), &Bytes::from("k"), value, Time(until), ttl_end.map(Time))
+    replica.overlay.show(&Arc::from(CACHE), &Bytes::from("k"), value.as_ref(), Time(until), ttl_end.map(Time))
 }
 
 #[test]
@@ -215,13 +217,95 @@ fn what_is_shown_in_advance_ends() {
     assert_eq!(text(&replica, 1), None, "a wipe forgets it");
 }
 
+/// The same, in a cache that is declared so, under a lease.
+fn direct() -> Replica {
+    let replica = replica(None);
+    let (cache, limits) = (CACHE.into(), Limits { direct: true, ttl: Some(Span(300)), ..Limits::default() });
+    write(&replica, 2, Op::Declare { cache, limits });
+    replica.set_lease(Some(lease(1, 2)));
+    replica
+}
+
+fn request(condition: Condition) -> Request {
+    let (cache, key, value) = (CACHE.into(), Bytes::from("k"), Bytes::from("direct"));
+    Request::Put { cache, key, value, ttl: None, condition }
+}
+
+#[test]
+fn what_a_caller_shows_is_seen_until_it_ends() {
+    let replica = direct();
+    assert_eq!(replica.show_directly(&request(Condition::Always), Time(10)), Directly::Shown);
+    assert_eq!(text(&replica, 309).as_deref(), Some("direct"));
+    assert_eq!(text(&replica, 310), None, "the cache has a time to live");
+    let delete = Request::Delete { cache: CACHE.into(), key: Bytes::from("k") };
+    assert_eq!(replica.show_directly(&delete, Time(10)), Directly::Shown);
+    assert_eq!(text(&replica, 309), None);
+    put(&replica, 3, "log", None);
+    assert_eq!(text(&replica, 309).as_deref(), Some("log"));
+}
+
+#[test]
+fn a_caller_shows_nothing_that_only_the_node_can_judge() {
+    let plain = request(Condition::Always);
+    let replica = direct();
+    assert_eq!(replica.show_directly(&request(Condition::Absent), Time(1)), Directly::Unknown, "a condition");
+    let take = Request::Take { cache: CACHE.into(), key: Bytes::from("k") };
+    assert_eq!(replica.show_directly(&take, Time(1)), Directly::Unknown);
+    assert_eq!(replica.show_directly(&plain, END), Directly::Unknown, "the lease has ended");
+    replica.set_lease(Some(lease(1, 3)));
+    assert_eq!(replica.show_directly(&plain, Time(1)), Directly::Unknown, "what it requires is not applied");
+    replica.set_lease(None);
+    assert_eq!(replica.show_directly(&plain, Time(1)), Directly::Unknown, "no lease");
+    let undeclared = self::replica(None);
+    undeclared.set_lease(Some(lease(1, 1)));
+    assert_eq!(undeclared.show_directly(&plain, Time(1)), Directly::Unknown, "not declared");
+    for replica in [replica, undeclared] {
+        replica.set_lease(Some(lease(1, 1)));
+        assert_eq!(text(&replica, 2).as_deref(), Some("v"), "nothing is shown");
+    }
+}
+
+#[test]
+fn a_caller_is_told_that_there_is_no_room() {
+    let replica = direct();
+    let one = |n: u32| {
+        let key = Bytes::from(n.to_be_bytes().to_vec());
+        replica.overlay.show(&CACHE.into(), &key, None, Time(900), None)
+    };
+    assert!((0..4096).all(one));
+    assert_eq!(replica.show_directly(&request(Condition::Always), Time(1)), Directly::NoRoom);
+    let (cache, key) = (CACHE.into(), Bytes::from(7_u32.to_be_bytes().to_vec()));
+    write(&replica, 3, Op::Delete { cache, key });
+    assert_eq!(
+        replica.show_directly(&request(Condition::Always), Time(1)),
+        Directly::Shown,
+        "one is in the log"
+    );
+}
+
+#[test]
+fn what_a_caller_shows_while_all_is_wiped_is_not_of_the_next_life() {
+    let replica = direct();
+    let wipe = || {
+        replica.clear();
+        replica.begin(GENERATION, Time(5));
+        replica.set_lease(Some(lease(1, 0)));
+    };
+    assert_eq!(replica.show_directly_while(&request(Condition::Always), Time(1), wipe), Directly::Unknown);
+    assert_eq!(text(&replica, 6), None);
+    // A renewed lease is none of that.
+    let replica = direct();
+    let renew = || replica.set_lease(Some(Lease { end: Time(5000), ..lease(1, 2) }));
+    assert_eq!(replica.show_directly_while(&request(Condition::Always), Time(1), renew), Directly::Shown);
+}
+
 #[test]
 fn what_is_shown_in_advance_is_bounded() {
     let replica = replica(None);
     let cache: Arc<str> = Arc::from(CACHE);
     let one = |i: u32, size: usize, until| {
         let key = Bytes::from(i.to_be_bytes().to_vec());
-        replica.overlay(&cache, &key, Some(Bytes::from(vec![0; size])), Time(until), None)
+        replica.overlay.show(&cache, &key, Some(&Bytes::from(vec![0; size])), Time(until), None)
     };
     let shown = (0..10_000).filter(|i| one(*i, 10, 500)).count();
     assert_eq!(shown, 4096);
