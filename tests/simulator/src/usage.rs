@@ -9,7 +9,7 @@
 
 mod reads;
 
-use rauthy_core::{AckLevel, Done, Effect, Generation, Input, Refusal, Request, Span, Stamp};
+use rauthy_core::{AckLevel, Done, Effect, Generation, Input, Limit, Refusal, Request, Span, Stamp};
 
 use crate::clients::Attempt;
 use crate::clients::stamped::Move;
@@ -21,6 +21,9 @@ use crate::world::{SECOND, World};
 const PATIENCE: u64 = SECOND;
 /// After the faults a write through every node stands within this.
 const SERVES: u64 = 8 * SECOND;
+/// The same where remembered results take all the room that they may: a client asks for 6 s for what it was refused, which
+/// is what its results are kept for, and then nobody asks for 5 L.
+const FORGETS: u64 = 12 * SECOND;
 
 impl World {
     /// The generation of a node.
@@ -235,14 +238,15 @@ impl World {
     /// then nobody was told anything that is not so.
     pub(crate) fn writes_succeed(&mut self) -> Result<(), String> {
         for slot in 0..self.nodes.len() {
-            let end = self.now + SERVES;
+            let (end, at_last) = (self.now + SERVES, self.now + FORGETS);
             while self.nodes[slot].node.is_some() {
-                let refusal = match self.write_last(slot, end)? {
-                    Some(refusal) => refusal,
-                    None => break,
+                let refusal = match self.write_last(slot, at_last.min(self.now + SERVES))? {
+                    Ok(()) => break,
+                    Err(refusal) => refusal,
                 };
-                if self.now >= end {
-                    return Err(format!("17: writes through n{slot} fail, {refusal}: {}", self.describe()));
+                let full = refusal == Some(Refusal::Limit(Limit::Dedup));
+                if self.now >= if full { at_last } else { end } {
+                    return Err(format!("17: writes through n{slot} fail, {refusal:?}: {}", self.describe()));
                 }
             }
         }
@@ -251,7 +255,7 @@ impl World {
     }
 
     /// A write through this node; says why it was not acknowledged.
-    fn write_last(&mut self, slot: usize, end: u64) -> Result<Option<String>, String> {
+    fn write_last(&mut self, slot: usize, end: u64) -> Result<Result<(), Option<Refusal>>, String> {
         self.checker.at(self.now, self.drift_beyond);
         let number = self.checker.requests.next();
         let request = crate::clients::traffic::last(number);
@@ -266,13 +270,12 @@ impl World {
         }
         let asked = self.checker.requests.get(number);
         if asked.is_some_and(|asked| asked.answer.is_some()) {
-            return Ok(None);
+            return Ok(Ok(()));
         }
         let next = self.now + SECOND / 10;
         while self.now < next {
             self.advance(next)?;
         }
-        let refusal = self.checker.requests.get(number).and_then(|asked| asked.refusal);
-        Ok(Some(format!("{refusal:?}")))
+        Ok(Err(self.checker.requests.get(number).and_then(|asked| asked.refusal)))
     }
 }
