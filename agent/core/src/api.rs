@@ -97,6 +97,18 @@ pub enum Input {
         /// At the latest then it is answered, on this node's clock.
         deadline: Time,
     },
+    /// A write at level Direct of a client of this node, which the replica shows and whose client was answered
+    /// ([`crate::Replica::show_directly`]); answered once with [`Output::Reply`], when the leader has it.
+    Shown {
+        /// Chosen by the caller, repeated in the reply.
+        ticket: u64,
+        /// In which it is shown.
+        generation: Generation,
+        /// What is wanted.
+        request: Request,
+        /// At the latest then it is answered, on this node's clock.
+        deadline: Time,
+    },
     /// A client of this node wants to read what stands at this moment; answered once with [`Output::ReadReady`].
     Read {
         /// Chosen by the caller, repeated in the answer.

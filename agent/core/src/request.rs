@@ -98,17 +98,6 @@ impl Request {
         matches!(self, Self::Put { condition: Condition::Always, .. } | Self::Delete { .. })
     }
 
-    /// The cache and the key that it is about, if it is about one key.
-    pub(crate) fn key(&self) -> Option<(&Arc<str>, &Bytes)> {
-        match self {
-            Self::Put { cache, key, .. }
-            | Self::Delete { cache, key }
-            | Self::Take { cache, key }
-            | Self::Increment { cache, key, .. } => Some((cache, key)),
-            Self::Clear { .. } | Self::Declare { .. } | Self::OpenSession => None,
-        }
-    }
-
     /// The cache that it is about.
     #[must_use]
     pub fn cache(&self) -> Option<&Arc<str>> {

@@ -43,6 +43,7 @@ pub(super) enum Call {
     },
     /// At level Direct: it is shown and answered already.
     Direct {
+        generation: Generation,
         request: Request,
         deadline: Time,
         under_way: UnderWay,
@@ -88,7 +89,7 @@ pub struct Handle(Arc<Shared>);
 struct Shared {
     calls: mpsc::Sender<Call>,
     /// Room for writes at level Direct.
-    directly: Arc<Semaphore>,
+    direct_room: Arc<Semaphore>,
     commands: mpsc::Sender<Command>,
     replica: Arc<Replica>,
     /// Something was applied.
@@ -143,7 +144,7 @@ impl Handle {
         let stopping = AtomicBool::new(false);
         Self(Arc::new(Shared {
             calls,
-            directly: Arc::new(Semaphore::new(direct::UNDER_WAY)),
+            direct_room: Arc::new(Semaphore::new(direct::UNDER_WAY)),
             commands,
             replica,
             applied,
@@ -157,7 +158,7 @@ impl Handle {
 
     /// Writes. The core hands it to one leader after the other until the deadline, and it is applied at most once. Where
     /// there is no leader it is offered again for a part of a lease (that is safe: it was never appended), so that a
-    /// planned hand-over is not seen by clients.
+    /// planned hand-over is not seen by clients. At level Direct it is answered before the core has it.
     ///
     /// # Errors
     /// [`Refusal::NoQuorum`], [`Refusal::Limit`] and [`Refusal::Level`]: it was never appended.
@@ -184,7 +185,7 @@ impl Handle {
         deadline: Instant,
     ) -> Result<Written, Refusal> {
         if (level, stamp) == (AckLevel::Direct, None)
-            && let Some(result) = self.put_directly(&request, deadline).await
+            && let Some(result) = self.write_directly(&request, deadline).await
         {
             return result;
         }

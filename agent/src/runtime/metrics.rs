@@ -82,7 +82,7 @@ pub struct Metrics {
     pub elections: Counter,
     /// How often this process wiped its data.
     pub wipes: Counter,
-    /// Writes at level Direct that the leader was not heard to have.
+    /// Writes at level Direct that were answered and that the leader was not heard to have.
     pub direct_lost: Counter,
     /// Values in the store.
     pub entries: Gauge<u64, AtomicU64>,
@@ -175,7 +175,7 @@ impl Default for Metrics {
         r.register_with_unit("lease_left", left, Unit::Seconds, all.lease_left.clone());
         r.register("elections", "Campaigns of this process", all.elections.clone());
         r.register("wipes", "Times the data was wiped because the quorum was lost", all.wipes.clone());
-        let lost = "Writes at level Direct that the leader was not heard to have";
+        let lost = "Writes at level Direct that were answered and that the leader was not heard to have";
         r.register("direct_lost", lost, all.direct_lost.clone());
         r.register("store_entries", "Values in the store", all.entries.clone());
         let charged = "Bytes of keys and values in the store, with a fixed part for each";

@@ -16,8 +16,8 @@ use std::time::Duration;
 use rauthy_core::message::Class;
 use rauthy_core::replica::Position;
 use rauthy_core::{
-    AckLevel, Done, Event, Generation, HostList, Input, Message, Node, Output, ReadPoint, Refusal,
-    SizeProgress, SizeRefusal, Slot, Span, Status, Time,
+    Done, Event, Generation, HostList, Input, Message, Node, Output, ReadPoint, Refusal, SizeProgress,
+    SizeRefusal, Slot, Span, Status, Time,
 };
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::sleep;
@@ -159,10 +159,9 @@ impl Task {
                 let ticket = self.waiting.give(Waiting::Write(reply));
                 self.step(now, Input::Propose { ticket, stamp, request, level, deadline });
             }
-            Call::Direct { request, deadline, under_way } => {
+            Call::Direct { generation, request, deadline, under_way } => {
                 let ticket = self.waiting.give(Waiting::Direct(under_way));
-                let level = AckLevel::Leader;
-                self.step(now, Input::Propose { ticket, stamp: None, request, level, deadline });
+                self.step(now, Input::Shown { ticket, generation, request, deadline });
             }
             Call::Read { deadline, reply } => {
                 let ticket = self.waiting.give(Waiting::Read(reply));

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod direct;
+
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
@@ -159,56 +161,6 @@ async fn what_a_cache_is_declared_to_hold_is_kept() {
     let fast: Typed<u32> = cache.declare("fast", fast).await.unwrap();
     assert_eq!(fast.put_with("x", &1, direct).await, Ok(0));
     assert_eq!(fast.get("x"), Ok(Some(1)));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn direct_writes_are_seen_when_they_are_answered_however_fast_they_come() {
-    let cache = alone().await;
-    let limits = Limits { direct: true, ..Limits::default() };
-    cache.limit("fast", limits).await.unwrap();
-    let options = PutOptions { ack: AckLevel::Direct, ..PutOptions::default() };
-    // More than may be under way, and longer ones of which fewer may be shown in advance.
-    for (writes, keys, len) in [(20_000_usize, 20_000, 0), (3000, 500, 64 << 10)] {
-        for n in 0..writes {
-            let (key, mut value) = ((n % keys).to_string(), n.to_le_bytes().to_vec());
-            value.resize(value.len() + len, 7);
-            assert_eq!(cache.put("fast", key.clone(), value.clone(), options).await, Ok(0), "write {n}");
-            assert_eq!(cache.get("fast", &key).unwrap().as_deref(), Some(&*value), "write {n}");
-        }
-    }
-    // In the order in which they were answered, also with what comes by another way.
-    cache.put("fast", "0", "last", options).await.unwrap();
-    cache.delete("fast", "0", AckLevel::Quorum).await.unwrap();
-    assert_eq!(cache.get("fast", "0"), Ok(None));
-    for n in 1..20_000 {
-        assert!(cache.get("fast", n.to_string()).unwrap().is_some(), "write {n}");
-    }
-    assert_eq!(cache.handle().metrics().direct_lost.get(), 0);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn direct_writes_that_the_quorum_does_not_get_are_counted() {
-    let mut all = Members::new(3).start_all().await;
-    let limits = Limits { direct: true, ..Limits::default() };
-    eventually(|| all[0].declare::<u32>("fast", limits)).await;
-    let follower = all.iter().position(|cache| !cache.health().borrow().leads).unwrap();
-    let last = all.remove(follower);
-    let options = PutOptions { ack: AckLevel::Direct, ..PutOptions::default() };
-    eventually(|| last.put("fast", "k", "v", options)).await;
-    drop(all);
-    // Its lease goes on for a while.
-    let (mut taken, deadline) = (1, Instant::now() + DEADLINE);
-    while last.put("fast", "k", "v", options).await != Err(Error::NoQuorum) {
-        assert!(Instant::now() < deadline);
-        taken += 1;
-        sleep(Duration::from_millis(10)).await;
-    }
-    let lost = || last.handle().metrics().direct_lost.get();
-    while lost() == 0 {
-        assert!(Instant::now() < deadline, "{taken} were answered");
-        sleep(Duration::from_millis(20)).await;
-    }
-    assert!(lost() <= taken, "{} of {taken}", lost());
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! Clients ─┬─ pending   (slot, ticket) ─▶ a write on its way      questions  the same for linearizable reads
+//!          ├─ shown     the same of level Direct: answered when a replica shows them
 //!          ├─ points    read points that are used a moment later
 //!          ├─ stamped   clients that stamp and repeat what they ask       stamped.rs
 //!          ├─ readers   carry a position from node to node
@@ -14,7 +15,7 @@
 pub mod stamped;
 pub mod traffic;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use rauthy_core::replica::Position;
@@ -84,6 +85,8 @@ pub struct Clients {
     next_ticket: u64,
     /// By slot and ticket: what has no answer yet.
     pub pending: BTreeMap<(usize, u64), Attempt>,
+    /// (slot, ticket) of writes that were shown and answered before the node had them.
+    pub shown: BTreeSet<(usize, u64)>,
     /// The same for reads.
     pub questions: BTreeMap<(usize, u64), Question>,
     /// In no order.
@@ -113,6 +116,7 @@ impl Default for Clients {
         Self {
             next_ticket: 0,
             pending: BTreeMap::new(),
+            shown: BTreeSet::new(),
             questions: BTreeMap::new(),
             points: Vec::new(),
             answers: [0; 4],
@@ -139,6 +143,7 @@ impl Clients {
     /// A process died: its clients will never hear.
     pub fn abandon(&mut self, slot: usize) {
         self.pending.retain(|(at, _), _| *at != slot);
+        self.shown.retain(|(at, _)| *at != slot);
         self.questions.retain(|(at, _), _| *at != slot);
     }
 

@@ -9,10 +9,12 @@
 
 mod reads;
 
-use rauthy_core::{AckLevel, Done, Effect, Generation, Input, Limit, Refusal, Request, Span, Stamp};
+use rauthy_core::{
+    AckLevel, Directly, Done, Effect, Generation, Input, Limit, Refusal, Request, Span, Stamp,
+};
 
 use crate::clients::Attempt;
-use crate::clients::stamped::Move;
+use crate::clients::stamped::{self, Move};
 use crate::clients::traffic::Rush;
 use crate::faults::Fault;
 use crate::world::{SECOND, World};
@@ -21,9 +23,15 @@ use crate::world::{SECOND, World};
 const PATIENCE: u64 = SECOND;
 /// After the faults a write through every node stands within this.
 const SERVES: u64 = 8 * SECOND;
-/// The same where remembered results take all the room that they may: a client asks for 6 s for what it was refused, which
-/// is what its results are kept for, and then nobody asks for 5 L.
-const FORGETS: u64 = 12 * SECOND;
+/// The same where remembered results take all the room that they may: a client asks for so long for what it was refused,
+/// which is what its results are kept for, and then nobody asks for 5 L, and a moment more.
+const FORGETS: u64 = stamped::PATIENCE + 6 * SECOND;
+
+/// What became of a write after the faults.
+enum Last {
+    Stands,
+    Refused(Option<Refusal>),
+}
 
 impl World {
     /// The generation of a node.
@@ -175,8 +183,29 @@ impl World {
         asked.sent += 1;
         asked.generation = asked.generation.or(generation);
         let (request, level) = (asked.request.clone(), asked.level);
+        if (level, stamp) == (AckLevel::Direct, None)
+            && let Some(generation) = self.show(slot, &request)
+        {
+            // Answered by the thread of its caller; of what becomes of it nobody hears.
+            let done = Done { version: 0, effect: Effect::Accepted };
+            self.clients.answers[0] += 1;
+            self.checker.at(self.now, self.drift_beyond);
+            self.checker.answered(number, Some(generation), &Ok(done))?;
+            self.clients.shown.insert((slot, ticket));
+            return self.step(slot, Input::Shown { ticket, generation, request, deadline });
+        }
         self.clients.pending.insert((slot, ticket), Attempt { number, due, at: self.now });
         self.step(slot, Input::Propose { ticket, stamp, request, level, deadline })
+    }
+
+    /// Shows a write at level Direct in the replica of a node, as its callers do.
+    fn show(&self, slot: usize, request: &Request) -> Option<Generation> {
+        let node = &self.nodes[slot];
+        let replica = node.node.as_ref().filter(|_| node.runs())?.replica();
+        match replica.show_directly(request, node.clock.local(self.now)) {
+            Directly::Shown(generation) => Some(generation),
+            Directly::NoRoom | Directly::AskNode => None,
+        }
     }
 
     /// A node has answered a write.
@@ -187,6 +216,9 @@ impl World {
         result: Result<Done, Refusal>,
     ) -> Result<(), String> {
         self.checker.at(self.now, self.drift_beyond);
+        if self.clients.shown.remove(&(slot, ticket)) {
+            return Ok(());
+        }
         let Some(attempt) = self.clients.pending.remove(&(slot, ticket)) else {
             return Err(format!("n{slot} answered ticket {ticket} twice or for nobody"));
         };
@@ -238,14 +270,16 @@ impl World {
     /// then nobody was told anything that is not so.
     pub(crate) fn writes_succeed(&mut self) -> Result<(), String> {
         for slot in 0..self.nodes.len() {
-            let (end, at_last) = (self.now + SERVES, self.now + FORGETS);
+            let (mut end, at_last) = (self.now + SERVES, self.now + FORGETS);
             while self.nodes[slot].node.is_some() {
-                let refusal = match self.write_last(slot, at_last.min(self.now + SERVES))? {
-                    Ok(()) => break,
-                    Err(refusal) => refusal,
+                let refusal = match self.write_last(slot, end)? {
+                    Last::Stands => break,
+                    Last::Refused(refusal) => refusal,
                 };
-                let full = refusal == Some(Refusal::Limit(Limit::Dedup));
-                if self.now >= if full { at_last } else { end } {
+                if refusal == Some(Refusal::Limit(Limit::Dedup)) {
+                    end = at_last;
+                }
+                if self.now >= end {
                     return Err(format!("17: writes through n{slot} fail, {refusal:?}: {}", self.describe()));
                 }
             }
@@ -255,7 +289,7 @@ impl World {
     }
 
     /// A write through this node; says why it was not acknowledged.
-    fn write_last(&mut self, slot: usize, end: u64) -> Result<Result<(), Option<Refusal>>, String> {
+    fn write_last(&mut self, slot: usize, end: u64) -> Result<Last, String> {
         self.checker.at(self.now, self.drift_beyond);
         let number = self.checker.requests.next();
         let request = crate::clients::traffic::last(number);
@@ -270,12 +304,12 @@ impl World {
         }
         let asked = self.checker.requests.get(number);
         if asked.is_some_and(|asked| asked.answer.is_some()) {
-            return Ok(Ok(()));
+            return Ok(Last::Stands);
         }
         let next = self.now + SECOND / 10;
         while self.now < next {
             self.advance(next)?;
         }
-        Ok(Err(self.checker.requests.get(number).and_then(|asked| asked.refusal)))
+        Ok(Last::Refused(self.checker.requests.get(number).and_then(|asked| asked.refusal)))
     }
 }

@@ -143,6 +143,9 @@ impl Node {
             Input::Propose { ticket, stamp, request, level, deadline } => {
                 self.propose(ticket, stamp, request, level, deadline);
             }
+            Input::Shown { ticket, generation, request, deadline } => {
+                self.propose_shown(ticket, generation, request, deadline);
+            }
             Input::Read { ticket, deadline } => self.read(ticket, deadline),
             Input::Hosts(hosts) => self.on_hosts(hosts),
             Input::SetSize { ticket, change } => self.set_size(ticket, change),

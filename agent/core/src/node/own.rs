@@ -19,8 +19,9 @@ use crate::message::{Body, ForwardReply, ReadIndex, ReadIndexReply};
 use crate::node::Node;
 use crate::node::bound::Part;
 use crate::node::writes::Waiting;
+use crate::replica::Shows;
 use crate::request::{AckLevel, Done, Effect, Limit, Refusal, Request, Stamp};
-use crate::types::{Incarnation, Index, Slot, Span, Time};
+use crate::types::{Generation, Incarnation, Index, Slot, Span, Time};
 
 use session::Session;
 
@@ -54,6 +55,8 @@ struct Write {
     at: Option<(Incarnation, Time)>,
     /// How often it was handed to somebody: from the first time on it may stand.
     attempts: u32,
+    /// Its client was answered already: it waits for a leader until its deadline.
+    answered: bool,
 }
 
 #[derive(Debug)]
@@ -139,21 +142,70 @@ impl Node {
             deadline,
             at: None,
             attempts: 0,
+            answered: false,
         };
         if level == AckLevel::Direct {
-            if !self.replica.show(&write.request, self.now) {
+            if self.replica.show(&write.request, self.now, || true) != Shows::Yes {
                 return self.outbox.reply(ticket, Err(Refusal::Limit(Limit::Waiting)));
             }
             self.outbox.reply(ticket, Ok(Done { version: 0, effect: Effect::Accepted }));
-            (write.ticket, write.level) = (None, AckLevel::Leader);
+            (write.ticket, write.level, write.answered) = (None, AckLevel::Leader, true);
         }
         let id = self.own.add(write);
         self.hand_on(id);
     }
 
+    /// What the replica shows already is handed on at level Leader, also if nobody leads at the moment: its client was told
+    /// that it is on its way. Not into another generation: what was written before a wipe does not come back after it.
+    pub(super) fn propose_shown(
+        &mut self,
+        ticket: u64,
+        generation: Generation,
+        request: Request,
+        deadline: Time,
+    ) {
+        let here = self.bound_ref().is_some_and(|bound| bound.generation == generation);
+        let level = AckLevel::Leader;
+        let may = if here {
+            self.fits(&request, level).and_then(|()| self.has_room(&request))
+        } else {
+            Err(Refusal::UnknownOutcome)
+        };
+        if let Err(refusal) = may {
+            return self.outbox.reply(ticket, Err(refusal));
+        }
+        let (ticket, since) = (Some(ticket), self.now);
+        let id = self.own.add(Write {
+            ticket,
+            stamp: None,
+            request,
+            level,
+            since,
+            deadline,
+            at: None,
+            attempts: 0,
+            answered: true,
+        });
+        self.hand_on(id);
+    }
+
     /// Whether it can be taken at all; what is refused here was never handed to anybody.
     fn may_take(&self, stamp: Option<Stamp>, request: &Request, level: AckLevel) -> Result<(), Refusal> {
-        let limit = |limit| Err(Refusal::Limit(limit));
+        self.fits(request, level)?;
+        if !self.serves() && self.present_leader().is_none() {
+            return Err(Refusal::NoQuorum);
+        }
+        let generation = self.bound_ref().map(|bound| bound.generation);
+        if stamp.is_some_and(|stamp| Some(stamp.generation) != generation)
+            && !self.settings.testing.lacks(crate::testing::Mutant::OlderGenerationApplied)
+        {
+            return Err(Refusal::UnknownOutcome);
+        }
+        self.has_room(request)
+    }
+
+    /// Whether it is small enough, and the level possible.
+    fn fits(&self, request: &Request, level: AckLevel) -> Result<(), Refusal> {
         let settings = &self.settings;
         let (key, value) = match request {
             Request::Put { key, value, .. } => (key.len(), value.len()),
@@ -163,7 +215,7 @@ impl Node {
             Request::Clear { .. } | Request::Declare { .. } | Request::OpenSession => (0, 0),
         };
         if key > settings.key_bytes || value > settings.value_bytes {
-            return limit(Limit::Size);
+            return Err(Refusal::Limit(Limit::Size));
         }
         let declared = request.cache().and_then(|cache| self.replica.store().limits(cache));
         let direct = declared.is_some_and(|limits| limits.direct);
@@ -173,18 +225,13 @@ impl Node {
             AckLevel::Quorum => true,
             AckLevel::All => !direct,
         };
-        if !fits {
-            return Err(Refusal::Level);
-        }
-        if !self.serves() && self.present_leader().is_none() {
-            return Err(Refusal::NoQuorum);
-        }
-        let generation = self.bound_ref().map(|bound| bound.generation);
-        if stamp.is_some_and(|stamp| Some(stamp.generation) != generation)
-            && !settings.testing.lacks(crate::testing::Mutant::OlderGenerationApplied)
-        {
-            return Err(Refusal::UnknownOutcome);
-        }
+        if fits { Ok(()) } else { Err(Refusal::Level) }
+    }
+
+    /// Whether this node has room for one more.
+    fn has_room(&self, request: &Request) -> Result<(), Refusal> {
+        let limit = |limit| Err(Refusal::Limit(limit));
+        let settings = &self.settings;
         if self.own.waiting >= settings.waiting || self.own.bytes + request.size() > settings.waiting_bytes {
             return limit(Limit::Waiting);
         }
@@ -288,7 +335,7 @@ impl Node {
         self.own.check_at = now + self.settings.heartbeat;
         for id in self.own.ids() {
             let Some(write) = self.own.get_mut(id) else { continue };
-            let unhanded = write.attempts == 0 && now.since(write.since) >= lease;
+            let unhanded = !write.answered && write.attempts == 0 && now.since(write.since) >= lease;
             if unhanded || now >= write.deadline {
                 let refusal = if write.attempts > 0 { Refusal::UnknownOutcome } else { Refusal::NoQuorum };
                 self.conclude(id, Err(refusal));

@@ -44,7 +44,7 @@ impl Gate {
         self.look().0
     }
 
-    /// What is to be seen, and a version by which [`Self::is`] knows whether it still is.
+    /// What is to be seen, and a version by which [`Self::same_life`] knows whether it still is.
     pub(super) fn look(&self) -> (View, u64) {
         for _ in 0..TRIES {
             if let Some(seen) = self.attempt(|| ()) {
@@ -56,8 +56,13 @@ impl Gate {
         (*view, self.version.load(Ordering::Relaxed))
     }
 
-    /// Nothing has changed since [`Self::look`] gave this version: one word instead of all of them.
-    pub(super) fn is(&self, version: u64) -> bool {
+    /// It is still the life that [`Self::look`] gave with this version: in most cases one word says so instead of all.
+    pub(super) fn same_life(&self, life: u64, version: u64) -> bool {
+        self.unchanged_since(version) || self.load().life == life
+    }
+
+    /// Nothing has changed since [`Self::look`] gave this version.
+    pub(super) fn unchanged_since(&self, version: u64) -> bool {
         fence(Ordering::Acquire);
         self.version.load(Ordering::Relaxed) == version
     }
@@ -67,7 +72,7 @@ impl Gate {
         let before = self.version.load(Ordering::Acquire);
         let words = std::array::from_fn(|i| self.words[i].load(Ordering::Relaxed));
         meanwhile();
-        let same = before.is_multiple_of(2) && self.is(before);
+        let same = before.is_multiple_of(2) && self.unchanged_since(before);
         same.then(|| (View::from_words(&words), before))
     }
 
@@ -160,13 +165,14 @@ mod tests {
         gate.change(|v| *v = view(1));
         let (seen, version) = gate.look();
         assert_eq!((seen, gate.attempt(|| ())), (view(1), Some((view(1), version))));
-        assert!(gate.is(version));
+        assert!(gate.unchanged_since(version));
         assert_eq!(gate.attempt(|| gate.change(|v| *v = view(2))), None);
-        assert!(!gate.is(version));
+        assert!(!gate.unchanged_since(version));
+        assert!(!gate.same_life(1, version) && gate.same_life(2, version), "version or life");
         // A writer is in the middle of it.
         let (_, version) = gate.look();
         gate.version.fetch_add(1, Ordering::Relaxed);
-        assert!(!gate.is(version));
+        assert!(!gate.unchanged_since(version));
         assert_eq!(gate.attempt(|| ()), None);
         assert_eq!(gate.load(), view(2), "from behind the lock");
     }

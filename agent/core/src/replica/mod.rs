@@ -25,6 +25,7 @@ use crate::testing::{Mutant, Testing};
 use crate::types::{Generation, Index, LogTime, Span, Term, Time};
 use gate::{Gate, View};
 use overlay::Overlay;
+pub(crate) use overlay::Shows;
 
 /// A value put without safety is shown on its own node for so long, at most.
 const DIRECT: Span = Span::from_millis(1000);
@@ -53,12 +54,12 @@ impl Lease {
 /// What becomes of a write at level Direct on the thread of its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Directly {
-    /// It is shown here from now on.
-    Shown,
+    /// It is shown here from now on, in this generation.
+    Shown(Generation),
     /// Too many are shown: there is room once some of them are applied.
     NoRoom,
     /// There is no read lease here, or it cannot be done at this level: only the node can say what becomes of it.
-    Unknown,
+    AskNode,
 }
 
 /// Why a read is not answered.
@@ -199,7 +200,7 @@ impl Replica {
         clock: impl Fn() -> Time,
     ) -> Result<Time, ReadRefusal> {
         let now = clock();
-        let same = self.gate.is(version) || {
+        let same = self.gate.unchanged_since(version) || {
             // Renewed, most probably.
             let after = self.gate.load();
             after.life == before.life && after.lease.is_some_and(|l| l.generation == lease.generation)
@@ -294,43 +295,47 @@ impl Replica {
     }
 
     /// Shows a write at level Direct on this node, under a valid read lease, before it is applied: until an entry for its key
-    /// is, or for a second. For callers on any thread, who then hand it to the node at level Leader, where it needs no more
-    /// than to be in the log.
+    /// is, or for a second. For callers on any thread, who then hand it to the node ([`crate::Input::Shown`]).
     pub fn show_directly(&self, request: &Request, now: Time) -> Directly {
         self.show_directly_while(request, now, || ())
     }
 
     fn show_directly_while(&self, request: &Request, now: Time, meanwhile: impl FnOnce()) -> Directly {
         let (before, version) = self.gate.look();
-        let leased = |lease: Lease| now < lease.end && self.store.applied() >= lease.commit;
-        let declared = request.cache().and_then(|cache| self.store.limits(cache));
-        let may = declared.is_some_and(|limits| limits.direct) && request.is_plain();
-        if !may || !before.lease.is_some_and(leased) {
-            return Directly::Unknown;
+        let Some(lease) = before.lease.filter(|lease| now < lease.end) else { return Directly::AskNode };
+        if self.store.applied() < lease.commit || !self.takes_directly(request) {
+            return Directly::AskNode;
         }
         meanwhile();
-        if !self.show(request, now) {
-            return Directly::NoRoom;
+        // A wipe changes the life before it empties what is shown: nothing of before is shown in the life that comes.
+        match self.show(request, now, || self.gate.same_life(before.life, version)) {
+            Shows::Yes => Directly::Shown(lease.generation),
+            Shows::NoRoom => Directly::NoRoom,
+            Shows::Stale => Directly::AskNode,
         }
-        if !self.gate.is(version) && self.gate.load().life != before.life {
-            // It was wiped meanwhile: nothing of before is shown in the life that comes.
-            if let Some((cache, key)) = request.key() {
-                self.overlay.drop_key(cache, Some(key));
-            }
-            return Directly::Unknown;
-        }
-        Directly::Shown
     }
 
-    /// As [`Self::show_directly`], where the node itself has decided that it may be shown. `false`: there is no room.
-    pub(crate) fn show(&self, request: &Request, now: Time) -> bool {
+    /// Whether a write may be shown directly as far as the lease and the cache go; there may be no room for it.
+    #[must_use]
+    pub fn may_show(&self, request: &Request, now: Time) -> bool {
+        self.gate.load().lease.is_some_and(|lease| now < lease.end) && self.takes_directly(request)
+    }
+
+    fn takes_directly(&self, request: &Request) -> bool {
+        let declared = request.cache().and_then(|cache| self.store.limits(cache));
+        declared.is_some_and(|limits| limits.direct) && request.is_plain()
+    }
+
+    /// As [`Self::show_directly`], where the node itself has decided that it may be shown. `still` is asked where nobody can
+    /// empty what is shown.
+    pub(crate) fn show(&self, request: &Request, now: Time, still: impl FnOnce() -> bool) -> Shows {
         let (cache, key, value, ttl) = match request {
             Request::Put { cache, key, value, ttl, .. } => (cache, key, Some(value), *ttl),
             Request::Delete { cache, key } => (cache, key, None, None),
-            _ => return false,
+            _ => return Shows::NoRoom,
         };
         let ttl = ttl.or_else(|| self.store.limits(cache).and_then(|limits| limits.ttl));
-        self.overlay.show(cache, key, value, now + DIRECT, ttl.map(|ttl| now + ttl))
+        self.overlay.show(cache, key, value, now + DIRECT, ttl.map(|ttl| now + ttl), still)
     }
 
     /// This node is bound to a generation; what the store holds belongs to it from now on.

@@ -4,8 +4,8 @@
 //! Overlay ─ cache ─▶ key ─▶ { value or removed, until, its end }   │ by (until, number) ─▶ cache, key
 //! ```
 //!
-//! One is shown until an applied entry concerns its key, or for a second. Bounded in number and bytes: what does not
-//! fit is written all the same, and only seen later.
+//! One is shown until an applied entry concerns its key, or for a second. Bounded in number and bytes: who finds no room
+//! waits, or is refused.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -31,7 +31,20 @@ pub(super) struct Shown {
     number: u64,
 }
 
+/// What became of a write that was to be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shows {
+    Yes,
+    NoRoom,
+    /// What it depended on was gone by then.
+    Stale,
+}
+
 impl Shown {
+    fn size(&self, key: &[u8]) -> usize {
+        Store::cost(key.len(), self.value.as_ref().map_or(0, |value| value.len()))
+    }
+
     /// What is to be seen at `now`; outer `None`: nothing of this any more.
     pub(super) fn at(self, now: Time) -> Option<Option<Value>> {
         let ended = self.ttl_end.is_some_and(|end| end <= now);
@@ -67,11 +80,11 @@ impl Overlay {
         if self.is_empty() {
             return None;
         }
-        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
-        held.caches.get(cache)?.get(key).cloned()
+        self.held.read().unwrap_or_else(PoisonError::into_inner).get(cache, key).cloned()
     }
 
-    /// Says whether there was room.
+    /// What is shown of the key already is replaced, if there is room. `still` is asked before anything is changed, while
+    /// nobody else can change it.
     pub(super) fn show(
         &self,
         cache: &Arc<str>,
@@ -79,22 +92,31 @@ impl Overlay {
         value: Option<&Bytes>,
         until: Time,
         ttl_end: Option<Time>,
-    ) -> bool {
-        let mut held = self.write();
-        held.remove(cache, key);
+        still: impl FnOnce() -> bool,
+    ) -> Shows {
         let size = Store::cost(key.len(), value.map_or(0, Bytes::len));
-        let fits = held.by_end.len() < ENTRIES && held.bytes + size <= BYTES;
-        if fits {
-            held.next += 1;
-            let number = held.next;
-            let value = value.map(|value| Value::new(Parts { key, value, version: 0, expires_at: None }));
-            held.bytes += size;
-            held.by_end.insert((until, number), (cache.clone(), key.clone()));
-            let shown = Shown { value, until, ttl_end, number };
-            held.caches.entry(cache.clone()).or_default().insert(key.clone(), shown);
+        // Copied before the lock is taken, which whoever applies needs.
+        let value = value.map(|value| Value::new(Parts { key, value, version: 0, expires_at: None }));
+        let mut held = self.write();
+        if !still() {
+            return Shows::Stale;
         }
+        let (others, bytes) = match held.get(cache, key) {
+            Some(shown) => (held.by_end.len() - 1, held.bytes - shown.size(key)),
+            None => (held.by_end.len(), held.bytes),
+        };
+        if others >= ENTRIES || bytes + size > BYTES {
+            return Shows::NoRoom;
+        }
+        held.remove(cache, key);
+        held.next += 1;
+        let number = held.next;
+        held.bytes += size;
+        held.by_end.insert((until, number), (cache.clone(), key.clone()));
+        let shown = Shown { value, until, ttl_end, number };
+        held.caches.entry(cache.clone()).or_default().insert(key.clone(), shown);
         self.len.store(held.by_end.len(), Ordering::Release);
-        fits
+        Shows::Yes
     }
 
     /// An entry for this key was applied; without a key, for the whole cache.
@@ -135,10 +157,14 @@ impl Overlay {
 }
 
 impl Held {
+    fn get(&self, cache: &str, key: &[u8]) -> Option<&Shown> {
+        self.caches.get(cache)?.get(key)
+    }
+
     fn remove(&mut self, cache: &str, key: &[u8]) {
         let Some(keys) = self.caches.get_mut(cache) else { return };
         let Some(shown) = keys.remove(key) else { return };
-        self.bytes -= Store::cost(key.len(), shown.value.as_ref().map_or(0, |value| value.len()));
+        self.bytes -= shown.size(key);
         self.by_end.remove(&(shown.until, shown.number));
         if keys.is_empty() {
             self.caches.remove(cache);

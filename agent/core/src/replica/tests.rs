@@ -169,7 +169,14 @@ fn a_wipe_while_reading_is_noticed() {
 
 fn show(replica: &Replica, value: Option<&str>, until: u64, ttl_end: Option<u64>) -> bool {
     let value = value.map(|value| Bytes::from(value.to_owned()));
-    replica.overlay.show(&Arc::from(CACHE), &Bytes::from("k"), value.as_ref(), Time(until), ttl_end.map(Time))
+    replica.overlay.show(
+        &Arc::from(CACHE),
+        &Bytes::from("k"),
+        value.as_ref(),
+        Time(until),
+        ttl_end.map(Time),
+        || true,
+    ) == Shows::Yes
 }
 
 #[test]
@@ -234,11 +241,11 @@ fn request(condition: Condition) -> Request {
 #[test]
 fn what_a_caller_shows_is_seen_until_it_ends() {
     let replica = direct();
-    assert_eq!(replica.show_directly(&request(Condition::Always), Time(10)), Directly::Shown);
+    assert_eq!(replica.show_directly(&request(Condition::Always), Time(10)), Directly::Shown(GENERATION));
     assert_eq!(text(&replica, 309).as_deref(), Some("direct"));
     assert_eq!(text(&replica, 310), None, "the cache has a time to live");
     let delete = Request::Delete { cache: CACHE.into(), key: Bytes::from("k") };
-    assert_eq!(replica.show_directly(&delete, Time(10)), Directly::Shown);
+    assert_eq!(replica.show_directly(&delete, Time(10)), Directly::Shown(GENERATION));
     assert_eq!(text(&replica, 309), None);
     put(&replica, 3, "log", None);
     assert_eq!(text(&replica, 309).as_deref(), Some("log"));
@@ -248,17 +255,17 @@ fn what_a_caller_shows_is_seen_until_it_ends() {
 fn a_caller_shows_nothing_that_only_the_node_can_judge() {
     let plain = request(Condition::Always);
     let replica = direct();
-    assert_eq!(replica.show_directly(&request(Condition::Absent), Time(1)), Directly::Unknown, "a condition");
+    assert_eq!(replica.show_directly(&request(Condition::Absent), Time(1)), Directly::AskNode, "a condition");
     let take = Request::Take { cache: CACHE.into(), key: Bytes::from("k") };
-    assert_eq!(replica.show_directly(&take, Time(1)), Directly::Unknown);
-    assert_eq!(replica.show_directly(&plain, END), Directly::Unknown, "the lease has ended");
+    assert_eq!(replica.show_directly(&take, Time(1)), Directly::AskNode);
+    assert_eq!(replica.show_directly(&plain, END), Directly::AskNode, "the lease has ended");
     replica.set_lease(Some(lease(1, 3)));
-    assert_eq!(replica.show_directly(&plain, Time(1)), Directly::Unknown, "what it requires is not applied");
+    assert_eq!(replica.show_directly(&plain, Time(1)), Directly::AskNode, "what it requires is not applied");
     replica.set_lease(None);
-    assert_eq!(replica.show_directly(&plain, Time(1)), Directly::Unknown, "no lease");
+    assert_eq!(replica.show_directly(&plain, Time(1)), Directly::AskNode, "no lease");
     let undeclared = self::replica(None);
     undeclared.set_lease(Some(lease(1, 1)));
-    assert_eq!(undeclared.show_directly(&plain, Time(1)), Directly::Unknown, "not declared");
+    assert_eq!(undeclared.show_directly(&plain, Time(1)), Directly::AskNode, "not declared");
     for replica in [replica, undeclared] {
         replica.set_lease(Some(lease(1, 1)));
         assert_eq!(text(&replica, 2).as_deref(), Some("v"), "nothing is shown");
@@ -270,7 +277,7 @@ fn a_caller_is_told_that_there_is_no_room() {
     let replica = direct();
     let one = |n: u32| {
         let key = Bytes::from(n.to_be_bytes().to_vec());
-        replica.overlay.show(&CACHE.into(), &key, None, Time(900), None)
+        replica.overlay.show(&CACHE.into(), &key, None, Time(900), None, || true) == Shows::Yes
     };
     assert!((0..4096).all(one));
     assert_eq!(replica.show_directly(&request(Condition::Always), Time(1)), Directly::NoRoom);
@@ -278,9 +285,35 @@ fn a_caller_is_told_that_there_is_no_room() {
     write(&replica, 3, Op::Delete { cache, key });
     assert_eq!(
         replica.show_directly(&request(Condition::Always), Time(1)),
-        Directly::Shown,
+        Directly::Shown(GENERATION),
         "one is in the log"
     );
+}
+
+#[test]
+fn what_is_shown_stays_where_there_is_no_room_for_what_comes_after_it() {
+    let replica = direct();
+    assert!(show(&replica, Some("direct"), 900, None));
+    let (key, half) = (Bytes::from("other"), Bytes::from(vec![0; 4_194_000]));
+    let fills = replica.overlay.show(&CACHE.into(), &key, Some(&half), Time(900), None, || true);
+    assert_eq!(fills, Shows::Yes);
+    assert!(!show(&replica, Some(&"longer".repeat(100)), 900, None));
+    assert_eq!(text(&replica, 5).as_deref(), Some("direct"));
+    assert!(show(&replica, Some("equal!"), 900, None), "in place of what it replaces");
+}
+
+#[test]
+fn what_a_caller_shows_is_seen_for_a_second() {
+    let replica = replica(None);
+    let limits = Limits { direct: true, ..Limits::default() };
+    write(&replica, 2, Op::Declare { cache: CACHE.into(), limits });
+    replica.set_lease(Some(Lease { end: Time(9_000_000), ..lease(1, 2) }));
+    let plain = request(Condition::Always);
+    assert!(replica.may_show(&plain, Time(10)) && !replica.may_show(&plain, Time(9_000_000)));
+    assert!(!replica.may_show(&request(Condition::Absent), Time(10)));
+    assert_eq!(replica.show_directly(&plain, Time(10)), Directly::Shown(GENERATION));
+    assert_eq!(text(&replica, 1_000_009).as_deref(), Some("direct"));
+    assert_eq!(text(&replica, 1_000_010).as_deref(), Some("v"));
 }
 
 #[test]
@@ -291,12 +324,15 @@ fn what_a_caller_shows_while_all_is_wiped_is_not_of_the_next_life() {
         replica.begin(GENERATION, Time(5));
         replica.set_lease(Some(lease(1, 0)));
     };
-    assert_eq!(replica.show_directly_while(&request(Condition::Always), Time(1), wipe), Directly::Unknown);
+    assert_eq!(replica.show_directly_while(&request(Condition::Always), Time(1), wipe), Directly::AskNode);
     assert_eq!(text(&replica, 6), None);
     // A renewed lease is none of that.
     let replica = direct();
     let renew = || replica.set_lease(Some(Lease { end: Time(5000), ..lease(1, 2) }));
-    assert_eq!(replica.show_directly_while(&request(Condition::Always), Time(1), renew), Directly::Shown);
+    assert_eq!(
+        replica.show_directly_while(&request(Condition::Always), Time(1), renew),
+        Directly::Shown(GENERATION)
+    );
 }
 
 #[test]
@@ -305,7 +341,8 @@ fn what_is_shown_in_advance_is_bounded() {
     let cache: Arc<str> = Arc::from(CACHE);
     let one = |i: u32, size: usize, until| {
         let key = Bytes::from(i.to_be_bytes().to_vec());
-        replica.overlay.show(&cache, &key, Some(&Bytes::from(vec![0; size])), Time(until), None)
+        replica.overlay.show(&cache, &key, Some(&Bytes::from(vec![0; size])), Time(until), None, || true)
+            == Shows::Yes
     };
     let shown = (0..10_000).filter(|i| one(*i, 10, 500)).count();
     assert_eq!(shown, 4096);

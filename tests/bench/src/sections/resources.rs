@@ -67,10 +67,12 @@ pub async fn redis_memory(round: usize, programs: &Programs, results: &mut Resul
 }
 
 /// Waits until the replicas have everything, and has the primary give back what it needed for that: else what is measured
-/// is how far they happened to be behind.
+/// is how far they happened to be behind. `WAIT` speaks of what its own connection has written.
 async fn settle(address: SocketAddr) -> anyhow::Result<()> {
     let mut stream = BufStream::new(TcpStream::connect(address).await?);
-    for (asked, wanted) in [("WAIT 2 20000", ":2"), ("MEMORY PURGE", "+OK")] {
+    for (asked, wanted) in
+        [("SET last 1", "+OK"), ("DEL last", ":1"), ("WAIT 2 20000", ":2"), ("MEMORY PURGE", "+OK")]
+    {
         stream.write_all(format!("{asked}\r\n").as_bytes()).await?;
         stream.flush().await?;
         let mut answer = String::new();

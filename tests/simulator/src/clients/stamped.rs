@@ -18,7 +18,7 @@ const OLD: usize = 12;
 /// After so many answers in a row that know nothing it opens another session.
 const SILENCE: u32 = 20;
 /// After this long a request is given up, in microseconds.
-const PATIENCE: u64 = 6_000_000;
+pub(crate) const PATIENCE: u64 = 6_000_000;
 
 /// What one does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

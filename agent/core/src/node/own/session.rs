@@ -70,6 +70,7 @@ impl Node {
             deadline,
             at: None,
             attempts: 0,
+            answered: false,
         });
         self.own.opening = Some(id);
         self.hand_on(id);

@@ -389,3 +389,52 @@ fn a_read_that_is_late_has_no_point() {
     node.own.check_at = NOW;
     assert_eq!(points(outputs(&mut node, late, Input::Tick)), [(7, None)]);
 }
+
+/// A write that is shown already, in this generation.
+fn shown(node: &mut Node, generation: Generation, at: Time, deadline: Time) -> Vec<Output> {
+    outputs(node, at, Input::Shown { ticket: 7, generation, request: put("k"), deadline })
+}
+
+#[test]
+fn what_is_shown_is_handed_to_the_leader_and_answered_when_it_has_it() {
+    let mut node = following();
+    let sent = sent_to_leader(shown(&mut node, GENERATION, NOW, FAR));
+    let [(to, id)] = sent.as_slice() else { panic!("{sent:?}") };
+    assert_eq!(*to, slot(0));
+    let accepted = Ok(Done { version: 99, effect: Effect::Accepted });
+    assert_eq!(reply(&mut node, 0, *id, accepted.clone()), [(7, accepted)]);
+}
+
+#[test]
+fn what_is_shown_waits_for_a_leader_until_its_deadline() {
+    let mut node = following();
+    inside(&mut node).acked_at = Some(before(NOW, L));
+    let soon = NOW + L.times(3);
+    assert_eq!(replies(shown(&mut node, GENERATION, NOW, soon)), []);
+    assert_eq!(refused(&mut node, put("k"), AckLevel::Quorum), Some(Refusal::NoQuorum), "others are refused");
+    let late = NOW + L.times(2);
+    assert_eq!(replies(outputs(&mut node, late, Input::Tick)), [], "longer than a lease");
+    let mut led = following();
+    inside(&mut led).acked_at = Some(before(NOW, L));
+    shown(&mut led, GENERATION, NOW, soon);
+    inside(&mut led).acked_at = Some(NOW);
+    let found = sent_to_leader(outputs(&mut led, NOW + Span::from_millis(500), Input::Tick));
+    assert_eq!(found.len(), 1, "it has heard of one");
+    let over = replies(outputs(&mut node, soon, Input::Tick));
+    assert_eq!(over, [(7, Err(Refusal::NoQuorum))]);
+}
+
+#[test]
+fn what_is_shown_does_not_get_into_another_generation() {
+    let mut node = following();
+    let refused = replies(shown(&mut node, Generation(8), NOW, FAR));
+    assert_eq!(refused, [(7, Err(Refusal::UnknownOutcome))]);
+    let refused = replies(shown(&mut free(), GENERATION, NOW, FAR));
+    assert_eq!(refused, [(7, Err(Refusal::UnknownOutcome))]);
+    node.settings = Settings { waiting: 0, ..settings() };
+    let refused = replies(shown(&mut node, GENERATION, NOW, FAR));
+    assert_eq!(refused, [(7, Err(Refusal::Limit(Limit::Waiting)))]);
+    node.settings = Settings { value_bytes: 0, ..settings() };
+    let refused = replies(shown(&mut node, GENERATION, NOW, FAR));
+    assert_eq!(refused, [(7, Err(Refusal::Limit(Limit::Size)))]);
+}
