@@ -67,6 +67,13 @@ struct Read {
     point: Option<ReadPoint>,
 }
 
+impl Write {
+    fn new(request: Request, level: AckLevel, since: Time, deadline: Time) -> Self {
+        let (ticket, stamp, at) = (None, None, None);
+        Self { ticket, stamp, request, level, since, deadline, at, attempts: 0, answered: false }
+    }
+}
+
 impl Own {
     pub(super) fn new(now: Time) -> Self {
         Self {
@@ -133,19 +140,12 @@ impl Node {
         if let Err(refusal) = self.may_take(stamp, &request, level) {
             return self.outbox.reply(ticket, Err(refusal));
         }
-        let mut write = Write {
-            ticket: Some(ticket),
-            stamp,
-            request,
-            level,
-            since: self.now,
-            deadline,
-            at: None,
-            attempts: 0,
-            answered: false,
-        };
+        let mut write = Write::new(request, level, self.now, deadline);
+        (write.ticket, write.stamp) = (Some(ticket), stamp);
         if level == AckLevel::Direct {
-            if self.replica.show(&write.request, self.now, || true) != Shows::Yes {
+            let declared = write.request.cache().and_then(|cache| self.replica.store().limits(cache));
+            let ttl = declared.and_then(|limits| limits.ttl);
+            if self.replica.show(&write.request, self.now, ttl, || true) != Shows::Yes {
                 return self.outbox.reply(ticket, Err(Refusal::Limit(Limit::Waiting)));
             }
             self.outbox.reply(ticket, Ok(Done { version: 0, effect: Effect::Accepted }));
@@ -174,18 +174,8 @@ impl Node {
         if let Err(refusal) = may {
             return self.outbox.reply(ticket, Err(refusal));
         }
-        let (ticket, since) = (Some(ticket), self.now);
-        let id = self.own.add(Write {
-            ticket,
-            stamp: None,
-            request,
-            level,
-            since,
-            deadline,
-            at: None,
-            attempts: 0,
-            answered: true,
-        });
+        let write = Write::new(request, level, self.now, deadline);
+        let id = self.own.add(Write { ticket: Some(ticket), answered: true, ..write });
         self.hand_on(id);
     }
 

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use crate::api::ReadPoint;
 use crate::log::{Entry, Op, Payload};
-use crate::request::{Done, Request};
+use crate::request::{Done, Limits, Request};
 use crate::store::{Change, Gap, Store, Value};
 use crate::testing::{Mutant, Testing};
 use crate::types::{Generation, Index, LogTime, Span, Term, Time};
@@ -225,7 +225,7 @@ impl Replica {
         point: ReadPoint,
         meanwhile: impl FnOnce(),
     ) -> Result<Found, ReadRefusal> {
-        let before = self.gate.load();
+        let (before, version) = self.gate.look();
         if before.generation != Some(point.generation) {
             return Err(ReadRefusal::Gap);
         }
@@ -234,7 +234,7 @@ impl Replica {
         }
         meanwhile();
         let (value, index) = self.store.look_up(cache, key);
-        if self.gate.load().life != before.life {
+        if !self.gate.same_life(before.life, version) {
             return Err(ReadRefusal::Gap);
         }
         let value = value.filter(|value| value.lives_at(point.log_time));
@@ -256,22 +256,22 @@ impl Replica {
         limit: usize,
         meanwhile: impl FnOnce(),
     ) -> Result<Vec<Change>, Gap> {
-        let before = self.gate.load();
+        let (before, version) = self.gate.look();
         if before.generation != Some(after.generation) {
             return Err(Gap);
         }
         meanwhile();
         let changes = self.store.changes(after.index, cache, limit)?;
-        if self.gate.load().life == before.life { Ok(changes) } else { Err(Gap) }
+        if self.gate.same_life(before.life, version) { Ok(changes) } else { Err(Gap) }
     }
 
     /// The position up to which [`Self::changes`] knows everything: where a watcher that wants no past begins. `None`
     /// while this node is bound to no generation.
     #[must_use]
     pub fn feed_end(&self) -> Option<Position> {
-        let before = self.gate.load();
+        let (before, version) = self.gate.look();
         let index = self.store.feed_end();
-        let same = self.gate.load().life == before.life;
+        let same = self.gate.same_life(before.life, version);
         before.generation.filter(|_| same).map(|generation| Position { generation, index })
     }
 
@@ -303,12 +303,13 @@ impl Replica {
     fn show_directly_while(&self, request: &Request, now: Time, meanwhile: impl FnOnce()) -> Directly {
         let (before, version) = self.gate.look();
         let Some(lease) = before.lease.filter(|lease| now < lease.end) else { return Directly::AskNode };
-        if self.store.applied() < lease.commit || !self.takes_directly(request) {
+        let Some(limits) = self.takes_directly(request) else { return Directly::AskNode };
+        if self.store.applied() < lease.commit {
             return Directly::AskNode;
         }
         meanwhile();
         // A wipe changes the life before it empties what is shown: nothing of before is shown in the life that comes.
-        match self.show(request, now, || self.gate.same_life(before.life, version)) {
+        match self.show(request, now, limits.ttl, || self.gate.same_life(before.life, version)) {
             Shows::Yes => Directly::Shown(lease.generation),
             Shows::NoRoom => Directly::NoRoom,
             Shows::Stale => Directly::AskNode,
@@ -318,24 +319,31 @@ impl Replica {
     /// Whether a write may be shown directly as far as the lease and the cache go; there may be no room for it.
     #[must_use]
     pub fn may_show(&self, request: &Request, now: Time) -> bool {
-        self.gate.load().lease.is_some_and(|lease| now < lease.end) && self.takes_directly(request)
+        self.gate.load().lease.is_some_and(|lease| now < lease.end) && self.takes_directly(request).is_some()
     }
 
-    fn takes_directly(&self, request: &Request) -> bool {
+    /// What its cache was declared to hold, if it takes this request at level Direct.
+    fn takes_directly(&self, request: &Request) -> Option<Limits> {
         let declared = request.cache().and_then(|cache| self.store.limits(cache));
-        declared.is_some_and(|limits| limits.direct) && request.is_plain()
+        declared.filter(|limits| limits.direct && request.is_plain())
     }
 
-    /// As [`Self::show_directly`], where the node itself has decided that it may be shown. `still` is asked where nobody can
-    /// empty what is shown.
-    pub(crate) fn show(&self, request: &Request, now: Time, still: impl FnOnce() -> bool) -> Shows {
+    /// As [`Self::show_directly`], where it is decided that it may be shown; `default` is the time to live of its cache.
+    /// `still` is asked where nobody can empty what is shown.
+    pub(crate) fn show(
+        &self,
+        request: &Request,
+        now: Time,
+        default: Option<Span>,
+        still: impl FnOnce() -> bool,
+    ) -> Shows {
         let (cache, key, value, ttl) = match request {
             Request::Put { cache, key, value, ttl, .. } => (cache, key, Some(value), *ttl),
             Request::Delete { cache, key } => (cache, key, None, None),
             _ => return Shows::NoRoom,
         };
-        let ttl = ttl.or_else(|| self.store.limits(cache).and_then(|limits| limits.ttl));
-        self.overlay.show(cache, key, value, now + DIRECT, ttl.map(|ttl| now + ttl), still)
+        let ttl_end = ttl.or(default).map(|ttl| now + ttl);
+        self.overlay.show(cache, key, value, now + DIRECT, ttl_end, still)
     }
 
     /// This node is bound to a generation; what the store holds belongs to it from now on.

@@ -40,9 +40,6 @@ impl Handle {
     ) -> Option<Result<Written, Refusal>> {
         let rooms = rooms(request);
         loop {
-            if !self.0.replica.may_show(request, clock::now()) {
-                return None;
-            }
             // Before the look, so that nothing applied after it is missed.
             let applied = self.0.applied.notified();
             let look_again = deadline.min(Instant::now() + LOOK_AGAIN);
@@ -66,6 +63,8 @@ impl Handle {
                 },
                 // The consensus task has ended.
                 Ok(None) => return Some(Err(Refusal::NoQuorum)),
+                // There is no room, but perhaps no lease either: then nobody waits for it.
+                Err(_) if !self.0.replica.may_show(request, clock::now()) => return None,
                 Err(_) => {}
             }
             if Instant::now() >= deadline {

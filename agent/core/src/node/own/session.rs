@@ -61,17 +61,7 @@ impl Node {
             return;
         }
         let deadline = self.now + self.settings.lease.times(2);
-        let id = self.own.add(Write {
-            ticket: None,
-            stamp: None,
-            request: Request::OpenSession,
-            level: AckLevel::Quorum,
-            since: self.now,
-            deadline,
-            at: None,
-            attempts: 0,
-            answered: false,
-        });
+        let id = self.own.add(Write::new(Request::OpenSession, AckLevel::Quorum, self.now, deadline));
         self.own.opening = Some(id);
         self.hand_on(id);
     }
